@@ -1,0 +1,61 @@
+"""Becomes another program, bound to its parent's life: `python -I -S spawn.py SIGNAL USER COMMAND...`.
+
+Run as a script, never imported: between fork and exec of a process with threads Python code is not safe, so this runs
+after an exec of its own. Standard library only. SIGNAL reaches the program when its parent dies (Linux; elsewhere the
+next start cleans up). USER is "-" or whom to become: PostgreSQL refuses to run as root.
+"""
+
+import ctypes
+import os
+import pwd
+import sys
+from collections.abc import Iterable
+
+PR_SET_PDEATHSIG = 1
+PR_SET_KEEPCAPS = 8
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+CAP_DAC_OVERRIDE = 1
+CAPABILITY_VERSION_3 = 0x20080522
+EX_PARENT_GONE = 75
+
+
+class _Header(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+class _Sets(ctypes.Structure):
+    _fields_ = [("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32)]
+
+
+def become(user: str, libc: ctypes.CDLL) -> None:
+    """Drop root for `user`, keeping the one right that a clone in root's own home needs: to walk through closed folders."""
+    entry = pwd.getpwnam(user)
+    keeps = sys.platform == "linux" and libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
+    os.setgroups([])
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+    if keeps:
+        only = 1 << CAP_DAC_OVERRIDE
+        header, sets = _Header(CAPABILITY_VERSION_3, 0), (_Sets * 2)(_Sets(only, only, only), _Sets(0, 0, 0))
+        # Where root lacks it (a narrow container) this fails and the program meets the folders' own permissions.
+        if libc.capset(ctypes.byref(header), sets) == 0:
+            libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
+
+
+def main(signal: str, user: str, command: Iterable[str]) -> None:
+    """Bind, become, exec."""
+    parent = os.getppid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if user != "-":
+        become(user, libc)
+    if sys.platform == "linux":
+        libc.prctl(PR_SET_PDEATHSIG, int(signal), 0, 0, 0)  # after the change of user, which clears it
+        if os.getppid() != parent:  # it died before the call above
+            raise SystemExit(EX_PARENT_GONE)
+    arguments = list(command)
+    os.execvp(arguments[0], arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
