@@ -52,7 +52,9 @@ def make_stubs() -> None:
     """Write *_pb2.py, *_pb2_grpc.py and their .pyi for every .proto, if one of them is newer than the stubs."""
     sources = sorted((PROTO / "tidings" / "v1").glob("*.proto"))
     names = [str(source.relative_to(PROTO)) for source in sources]
-    wanted = [STUBS / f"{s.stem}{suffix}" for s in sources for suffix in ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")]
+    wanted = [
+        STUBS / f"{s.stem}{suffix}" for s in sources for suffix in ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
+    ]
     newest = max(path.stat().st_mtime for path in [*sources, Path(__file__)])
     if all(path.exists() and path.stat().st_mtime >= newest for path in wanted):
         return
@@ -62,7 +64,12 @@ def make_stubs() -> None:
         paths = [f"-I{PROTO}", f"-I{resources.files('grpc_tools') / '_proto'}"]
         protoc(*paths, "--include_imports", "--include_source_info", f"--descriptor_set_out={compiled}", *names)
         compiled.write_bytes(without_rules(compiled.read_bytes()))
-        outputs = [f"--python_out={made}", f"--mypy_out=quiet:{made}", f"--grpc_python_out={made}", f"--mypy_grpc_out=quiet:{made}"]
+        outputs = [
+            f"--python_out={made}",
+            f"--mypy_out=quiet:{made}",
+            f"--grpc_python_out={made}",
+            f"--mypy_grpc_out=quiet:{made}",
+        ]
         plugins = [plugin("protoc-gen-mypy"), plugin("protoc-gen-mypy_grpc")]
         protoc(f"--descriptor_set_in={compiled}", *plugins, *outputs, *names)
         publish(made / "tidings" / "v1", wanted)
