@@ -1,0 +1,1 @@
+"""Words and pipes that two or more rooms share; imports no other room."""

@@ -1,0 +1,87 @@
+"""Every Redis name of tidings, made here and nowhere else. Pure: no Redis, no configuration but the partition count.
+
+All keys of a partition share the hash tag {pN}, so that each atomic step stays inside one Cluster slot.
+Names without a partition (members, changes) are small and touched outside of atomic steps.
+"""
+
+from core.model import Channel, Priority
+
+PREFIX = "tidings"
+
+CHANNEL_NAMES: dict[Channel, str] = {c: c.name.lower() for c in Channel}
+PRIORITY_NAMES: dict[Priority, str] = {p: p.name.lower() for p in Priority}
+
+UNROUTED = "unrouted"
+
+DISPATCHERS = "dispatchers"  # consumer groups, one per kind of station
+SENDERS = "senders"
+LEDGERS = "ledgers"
+
+
+def _at(partition: int, rest: str) -> str:
+    return f"{PREFIX}:{{p{partition}}}:{rest}"
+
+
+def inbound(partition: int, priority: Priority) -> str:
+    """Stream: accepted notifications on their way to the dispatcher."""
+    return _at(partition, f"in:{PRIORITY_NAMES[priority]}")
+
+
+def outbound(partition: int, channel: Channel, priority: Priority) -> str:
+    """Stream: rendered deliveries on their way to the channel's senders."""
+    return _at(partition, f"out:{CHANNEL_NAMES[channel]}:{PRIORITY_NAMES[priority]}")
+
+
+def outcomes(partition: int) -> str:
+    """Stream: what happened, on its way to the ledger."""
+    return _at(partition, "outcomes")
+
+
+def dead(partition: int, channel: Channel | None) -> str:
+    """Stream: deliveries whose attempts are spent (None: what broke before it had a channel); only operators read it."""
+    return _at(partition, f"dead:{CHANNEL_NAMES[channel] if channel else UNROUTED}")
+
+
+def waiting(stream: str) -> str:
+    """Stream beside `stream`: its items that wait for a later time, one an entry, always pending, never read with `>`."""
+    return f"{stream}:wait"
+
+
+def due(stream: str) -> str:
+    """Sorted set beside `stream`: entry ids of its waiting stream by the time (ms) at which someone must look again."""
+    return f"{stream}:due"
+
+
+def progress(stream: str) -> str:
+    """Hash beside `stream`: entry id -> bitmap of the frame's items whose outcome is already appended."""
+    return f"{stream}:progress"
+
+
+def seen(partition: int, mark: str) -> str:
+    """String: who was first to bring this idempotency mark or content hash (value `entry id:index`)."""
+    return _at(partition, f"seen:{mark}")
+
+
+def idempotency(partition: int, digest: str) -> str:
+    """String: notification id and content hash reserved under a caller's idempotency key."""
+    return _at(partition, f"idem:{digest}")
+
+
+def members(station: str) -> str:
+    """Sorted set: living processes of a station by the time (ms) of their last heartbeat."""
+    return f"{PREFIX}:members:{station}"
+
+
+def changes() -> str:
+    """Pub/sub channel: recipients and templates that changed, so that caches drop them."""
+    return f"{PREFIX}:changes"
+
+
+def inbox(recipient_digest: str) -> str:
+    """Pub/sub channel: something new for a recipient's in-app inbox."""
+    return f"{PREFIX}:inbox:{recipient_digest}"
+
+
+def short(stream: str) -> str:
+    """A stream's name without prefix and partition, as people and metrics see it: "in:critical", "outcomes"."""
+    return stream.split("}:", 1)[1]

@@ -1,0 +1,85 @@
+"""One partition as a station process reads it: what is in hand, what was set back, what the dead left. No I/O here."""
+
+import asyncio
+import time
+from collections import defaultdict
+
+from core.streams import Entry
+
+FAIR_TURN = 16  # every so many slices the order is reversed, so that low is never starved for good
+BURIAL_S = 60.0  # how often dead consumers without entries are looked for
+
+
+class Lane:
+    """The state of one partition in one process."""
+
+    def __init__(self, partition: int, sources: list[str]) -> None:
+        self.partition = partition
+        self.sources = sources
+        self.owned = asyncio.Event()
+        self.in_hand: dict[tuple[str, str, bool], Entry] = {}
+        self.inheritance: list[tuple[str, str]] = []
+        self.setbacks: dict[tuple[str, str], int] = {}
+        self._batches = 0
+        self._freed = asyncio.Event()
+        self._turn = 0
+        self._buried_at = time.monotonic()
+
+    def readable(self, concurrency: int) -> list[str]:
+        """The streams to read now: all of them, most urgent first; only the most urgent while all usual hands are full."""
+        if self._batches >= concurrency:
+            return self.sources[:1]
+        self._turn = (self._turn + 1) % FAIR_TURN
+        return self.sources if self._turn else self.sources[::-1]
+
+    def admit(self, entries: list[Entry]) -> list[Entry]:
+        """Takes entries in hand; those that already are (a lease ran out while we were busy) are left out."""
+        fresh = []
+        for entry in entries:
+            key = (entry.stream, entry.id, entry.waiting)
+            if key not in self.in_hand:
+                self.in_hand[key] = entry
+                fresh.append(entry)
+        return fresh
+
+    def begin(self) -> None:
+        """A batch is begun."""
+        self._batches += 1
+
+    def end(self, entries: list[Entry]) -> None:
+        """A batch is over: its entries are not in hand any more."""
+        for entry in entries:
+            self.in_hand.pop((entry.stream, entry.id, entry.waiting), None)
+        self._batches -= 1
+        self._freed.set()
+
+    async def room(self, concurrency: int) -> None:
+        """Waits until another batch may begin; above `concurrency` there is one more place, for the most urgent stream."""
+        limit = concurrency + 1 if concurrency > 1 else 1
+        while self._batches >= limit:
+            self._freed.clear()
+            await self._freed.wait()
+
+    def set_back(self, entry: Entry, due_ms: int) -> None:
+        """Hands an entry out again at `due_ms`; a waiting one needs nothing, its lease runs out."""
+        if not entry.waiting:
+            self.setbacks[(entry.stream, entry.id)] = due_ms
+
+    def to_adopt(self, now_ms: int) -> dict[str, list[str]]:
+        """Entries to claim now, by stream: the inheritance and setbacks that are due; they are forgotten here."""
+        due = [key for key, at in self.setbacks.items() if at <= now_ms]
+        for key in due:
+            del self.setbacks[key]
+        found: dict[str, list[str]] = defaultdict(list)
+        for stream, id_ in dict.fromkeys([*self.inheritance, *due]):
+            if (stream, id_, False) not in self.in_hand:
+                found[stream].append(id_)
+        self.inheritance = []
+        return found
+
+    def burial_due(self) -> bool:
+        """True once every BURIAL_S."""
+        if time.monotonic() - self._buried_at < BURIAL_S:
+            return False
+        self._buried_at = time.monotonic()
+        return True

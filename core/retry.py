@@ -1,0 +1,96 @@
+"""The retry decision: what follows a failed attempt. A pure function of plain values; another room carries it out.
+
+Backoff: the schedule's step for the attempt with full jitter over its upper half, never earlier than the provider's
+Retry-After, never past the expiry.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from core.model import Class, ErrorClass, Priority
+
+SCHEDULE_MS: tuple[int, ...] = (60_000, 300_000, 900_000)  # the seed's 1, 5 and 15 minutes
+CRITICAL_SCHEDULE_MS: tuple[int, ...] = (1_000, 5_000, 15_000, 60_000, 300_000)  # a password code is of no use in 15 minutes
+AMBIGUOUS_WAIT_MS = 30_000  # time for a webhook to settle an unanswered attempt before it is repeated
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again at `due_ms` (milliseconds since the epoch)."""
+
+    due_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Permanent: no attempt can succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Attempts are spent: to the dead-letter stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The next attempt would come too late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody knows whether it was taken and sending twice is worse than not at all: leave it to webhooks."""
+
+
+Decision: TypeAlias = Retry | Fail | Dead | Expire | Unknown
+
+_PERMANENT = frozenset({ErrorClass.PERMANENT, ErrorClass.UNREGISTERED})
+
+
+def schedule_for(priority: Priority) -> tuple[int, ...]:
+    """The backoff steps of a priority, milliseconds; their number is the number of retries."""
+    return CRITICAL_SCHEDULE_MS if priority is Priority.CRITICAL else SCHEDULE_MS
+
+
+def decide(
+    *,
+    attempt: int,
+    error_class: ErrorClass,
+    priority: Priority,
+    klass: Class,
+    now_ms: int,
+    expires_ms: int = 0,
+    retry_after_ms: int = 0,
+    schedule: tuple[int, ...] = (),
+    rng: random.Random | None = None,
+) -> Decision:
+    """What to do after attempt number `attempt` (from 1) failed with `error_class`.
+
+    Args:
+        attempt: attempts made so far, the failed one included.
+        error_class: what the attempt's answer was.
+        priority: chooses the schedule if none is given.
+        klass: after an ambiguous answer, promotional is not sent again, all else is.
+        now_ms: the clock, milliseconds since the epoch.
+        expires_ms: no attempt at or after this; 0 for no expiry.
+        retry_after_ms: the provider's own wish (429), milliseconds from now; 0 for none.
+        schedule: backoff steps in milliseconds, instead of the priority's.
+        rng: source of jitter.
+    """
+    if error_class in _PERMANENT:
+        return Fail()
+    if error_class is ErrorClass.POISON:
+        return Dead()
+    if error_class is ErrorClass.AMBIGUOUS and klass is Class.PROMOTIONAL:
+        return Unknown()
+    steps = schedule or schedule_for(priority)
+    if attempt > len(steps):
+        return Dead()
+    step = steps[attempt - 1]
+    if error_class is ErrorClass.AMBIGUOUS:
+        step = max(step, AMBIGUOUS_WAIT_MS)
+    wait_ms = int(step * (0.5 + 0.5 * (rng or random).random()))
+    due_ms = now_ms + max(wait_ms, retry_after_ms, 1)
+    if expires_ms and due_ms >= expires_ms:
+        return Expire()
+    return Retry(due_ms)

@@ -1,0 +1,246 @@
+"""The station loop, written once: read by priority, hand to the handler, settle, claim what the dead left, drain.
+
+Knows no notification: a station's own work is its Handler. Each partition is a lane; a process reads the lanes that
+core/members.py deals it, so one recipient's entries meet one reader and keep their order.
+
+Shutdown order (SIGTERM): 1. stop reading; 2. let batches in hand finish, for at most DRAIN_S; 3. leave the members, so that
+what is still in hand is claimed at once by others; 4. return.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from core import members, poison
+from core.clock import SYSTEM_CLOCK, Clock
+from core.errors import LedgerUnavailable, StoreError, StoreFull, StoreUnavailable
+from core.lane import Lane
+from core.store import Store, persist
+from core.streams import Entry, Settlement, Streams
+
+log = logging.getLogger("tidings.station")
+
+DRAIN_S = 20.0  # batches in hand get this long to finish after SIGTERM
+BLOCK_MS = 200  # an idle lane looks for due items this often
+BUDGET = 512  # records in one slice: small enough that a critical entry never waits long for a slice of low ones
+PAUSE_FIRST_S = 0.1  # back-off of a lane whose store or ledger is away
+PAUSE_LAST_S = 2.0
+SETBACK_S = 1.0  # an entry whose handling raised is handed out again after this, times the square of its deliveries
+TEMPORARY = (StoreUnavailable, StoreFull, LedgerUnavailable)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Entries of one partition for a handler, critical ones first.
+
+    `settle` notes progress while the handler works (partial settlements); it does not return before Redis took it, and
+    says for each whether the entry was still ours. `draining` is set when the process was asked to stop.
+    """
+
+    partition: int
+    entries: list[Entry]
+    settle: Callable[[Sequence[Settlement]], Awaitable[list[bool]]]
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Handler(Protocol):
+    """A station's own work."""
+
+    async def handle(self, batch: Batch) -> list[Settlement]:
+        """Works on a batch; the final settlement of every entry in it.
+
+        Raises:
+            StoreUnavailable, LedgerUnavailable: nothing was done yet; the same batch is handed in again after a pause.
+            Exception: a bug; the entries stay pending and are handed in again one by one, see core/poison.py.
+        """
+        ...
+
+
+class StationLoop:
+    """One process of a station."""
+
+    def __init__(
+        self,
+        store: Store,
+        station: str,
+        group: str,
+        sources: Callable[[int], list[str]],
+        handler: Handler,
+        *,
+        partitions: int,
+        poison_limit: int = 3,
+        concurrency: int = 1,
+        budget: int = BUDGET,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """`sources(partition)` are the streams to read, most urgent first; `concurrency` the batches in hand per lane."""
+        self.station = station
+        self.name = members.new_name()
+        self._store = store
+        self._handler = handler
+        self._clock = clock
+        self._budget = budget
+        self._concurrency = concurrency
+        self._poison_limit = poison_limit
+        self._streams = Streams(store, group, self.name)
+        self._members = members.Members(store, station, self.name)
+        self._lanes = [Lane(p, sources(p)) for p in range(partitions)]
+        self._living: list[str] = []
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Works until `stop` is called and what was in hand is settled (or DRAIN_S are over)."""
+        await self._open()
+        lanes = asyncio.gather(*(self._run_lane(lane) for lane in self._lanes))
+        beats = asyncio.create_task(self._keep_beating())
+        try:
+            await self._stopping.wait()
+            await asyncio.wait_for(lanes, DRAIN_S)
+        except TimeoutError:
+            log.warning("drain took too long: entries in hand are left to others", extra={"station": self.station})
+        finally:
+            lanes.cancel()
+            beats.cancel()
+            await asyncio.gather(lanes, beats, return_exceptions=True)
+            await self._leave()
+
+    def stop(self) -> None:
+        """Begins the drain; `run` returns when it is done. Safe to call from a signal handler."""
+        self._stopping.set()
+
+    @property
+    def living(self) -> Sequence[str]:
+        """Names of the station's living processes, as of the last heartbeat."""
+        return self._living
+
+    async def _open(self) -> None:
+        async def attempt() -> None:
+            await self._streams.open()
+            await self._members.open()
+            await self._streams.create_groups([s for lane in self._lanes for s in lane.sources])
+            self._assign(await self._members.beat())
+
+        await persist(attempt, on_retry=self._complain)
+
+    async def _leave(self) -> None:
+        try:
+            await self._members.leave()
+        except StoreError as error:
+            log.warning("could not say goodbye: %s", error, extra={"station": self.station})
+
+    # Membership -----------------------------------------------------------------------------------------------------
+
+    def _assign(self, living: list[str]) -> None:
+        self._living = living
+        mine = members.share(len(self._lanes), living, self.name)
+        for lane in self._lanes:
+            lane.owned.set() if lane.partition in mine else lane.owned.clear()
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(members.BEAT_S)
+            try:
+                self._assign(await self._members.beat())
+                now_ms = self._clock.now_ms()
+                for lane in self._lanes:
+                    await self._streams.renew(list(lane.in_hand.values()), now_ms)
+                    if lane.owned.is_set() and not self._stopping.is_set():
+                        lane.inheritance = await self._find_inheritance(lane)
+            except StoreError as error:
+                self._complain(error, members.BEAT_S)
+
+    async def _find_inheritance(self, lane: Lane) -> list[tuple[str, str]]:
+        """Entries whose consumer is dead: (stream, id). Costs one XPENDING summary a stream while nobody has died."""
+        found: list[tuple[str, str]] = []
+        for stream, holders in (await self._streams.holders(lane.sources)).items():
+            for name in holders.keys() - set(self._living):
+                found += [(stream, id_) for id_ in await self._streams.held_by(stream, name, self._budget)]
+        if not found and lane.burial_due():
+            await self._streams.bury(lane.sources, self._living)
+        return found
+
+    # Lanes ----------------------------------------------------------------------------------------------------------
+
+    async def _run_lane(self, lane: Lane) -> None:
+        pause_s = PAUSE_FIRST_S
+        async with asyncio.TaskGroup() as batches:
+            while not self._stopping.is_set():
+                try:
+                    entries = await self._next(lane)
+                except StoreError as error:
+                    if "NOGROUP" in str(error):  # the streams were flushed: make the groups again
+                        await persist(lambda: self._streams.create_groups(lane.sources), on_retry=self._complain)
+                    self._complain(error, pause_s)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, PAUSE_LAST_S)
+                    continue
+                pause_s = PAUSE_FIRST_S
+                for group in poison.isolate(lane.admit(entries)):
+                    lane.begin()
+                    batches.create_task(self._work(lane, group))
+                await lane.room(self._concurrency)
+
+    async def _next(self, lane: Lane) -> list[Entry]:
+        """The next slice: what the dead left, what was set back, what is due or new; waits a little if there is nothing."""
+        if not lane.owned.is_set():
+            await asyncio.sleep(BLOCK_MS / 1000)
+            return []
+        now_ms = self._clock.now_ms()
+        if lane.inheritance or lane.setbacks:
+            adopted = await self._adopt(lane, now_ms)
+            if adopted:
+                return adopted
+        sources = lane.readable(self._concurrency)
+        return await self._streams.take(sources, now_ms, self._budget) or await self._streams.wait_for_new(
+            sources, BLOCK_MS
+        )
+
+    async def _adopt(self, lane: Lane, now_ms: int) -> list[Entry]:
+        adopted: list[Entry] = []
+        for stream, ids in lane.to_adopt(now_ms).items():
+            adopted += await self._streams.adopt(stream, ids)
+        return adopted
+
+    async def _work(self, lane: Lane, entries: list[Entry]) -> None:
+        """One batch, from the handler to its settlement; never raises, so that one batch does not end the others."""
+        try:
+            spoilt = [e for e in entries if poison.is_spoilt(e, self._poison_limit)]
+            if spoilt:
+                settlements = [poison.settlement(e, lane.partition, self._clock.now_ms()) for e in spoilt]
+                log.error("%d entries set aside as poison", len(spoilt), extra={"station": self.station})
+            else:
+                settlements = await self._handle(Batch(lane.partition, entries, self._settle, self._stopping))
+            await self._settle(settlements)
+        except Exception:
+            log.exception("batch failed, its entries will be handed out again", extra={"station": self.station})
+            due_ms = self._clock.now_ms()
+            for entry in entries:
+                lane.set_back(entry, due_ms + int(SETBACK_S * 1000) * min(entry.deliveries, 8) ** 2)
+        finally:
+            lane.end(entries)
+
+    async def _handle(self, batch: Batch) -> list[Settlement]:
+        pause_s = PAUSE_FIRST_S
+        while True:
+            try:
+                return await self._handler.handle(batch)
+            except TEMPORARY as error:
+                if self._stopping.is_set():
+                    return []  # the entries stay pending; whoever reads the lane next has them
+                self._complain(error, pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, PAUSE_LAST_S)
+
+    async def _settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Settles, however long Redis is away: what was sent must not be forgotten, and repeating it is safe."""
+        if not settlements:
+            return []
+        ours = await persist(lambda: self._streams.settle(settlements), on_retry=self._complain)
+        if not all(ours):
+            log.warning("%d of %d entries were claimed by another process meanwhile", ours.count(False), len(ours))
+        return ours
+
+    def _complain(self, error: Exception, pause_s: float) -> None:
+        log.warning("waiting %.1f s: %s", pause_s, error, extra={"station": self.station})

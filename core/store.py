@@ -1,0 +1,161 @@
+"""The one connection to Redis: commands packed natively, one round trip a batch, drivers' errors turned into ours.
+
+Knows no key and no stream; core/streams.py, marks.py, members.py and changes.py speak through it, nobody else.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any, TypeAlias, TypeVar
+
+import redis.asyncio as redis
+from redis import exceptions as driver
+
+import fastpath
+from core.errors import StoreError, StoreFull, StoreUnavailable
+
+SOCKET_TIMEOUT_S = 5.0  # a Redis that is silent for so long is treated as gone
+MAX_CONNECTIONS = 64
+RETRY_FIRST_S = 0.05
+RETRY_LAST_S = 2.0
+
+Arg: TypeAlias = bytes | str | int
+Command: TypeAlias = Sequence[Arg]
+T = TypeVar("T")
+
+
+class Script:
+    """A Lua script of core/scripts, loaded once and called by its digest."""
+
+    def __init__(self, name: str) -> None:
+        self.source = (files("core") / "scripts" / f"{name}.lua").read_text()
+        self.sha = ""
+
+    def call(self, keys: Sequence[str], args: Sequence[Arg]) -> list[Arg]:
+        """The EVALSHA command for these keys and arguments."""
+        return ["EVALSHA", self.sha, len(keys), *keys, *args]
+
+
+def translate(error: Exception) -> StoreError:
+    """Our error for one of the driver's: full and read-only are told from unreachable, all else is a refusal."""
+    text = str(error)
+    if isinstance(error, (driver.OutOfMemoryError, driver.ReadOnlyError)) or text.startswith(("OOM", "MISCONF", "READONLY")):
+        return StoreFull(f"Redis takes no writes: {text}")
+    gone = (driver.ConnectionError, driver.TimeoutError, driver.BusyLoadingError, driver.MasterDownError, driver.ClusterDownError, OSError)
+    if isinstance(error, gone) or text.startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN")):
+        return StoreUnavailable(f"Redis cannot be reached: {text}")
+    return StoreError(f"Redis refused: {text}")
+
+
+class Store:
+    """A pool of connections to one Redis (or Valkey), and its scripts.
+
+    Every method raises StoreUnavailable when Redis is away, StoreFull when it takes no writes, StoreError for the rest.
+    """
+
+    def __init__(self, url: str, *, max_connections: int = MAX_CONNECTIONS) -> None:
+        # No retries inside the driver: a command that may have run is repeated only where that is known to be safe.
+        self.redis: redis.Redis = redis.Redis.from_url(
+            url,
+            protocol=2,
+            max_connections=max_connections,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=SOCKET_TIMEOUT_S,
+            retry=None,
+        )
+        self._pool = self.redis.connection_pool
+        self._scripts: list[Script] = []
+
+    @classmethod
+    async def connect(cls, url: str) -> "Store":
+        """Connects and loads the scripts; raises StoreUnavailable if nobody answers at `url`."""
+        store = cls(url)
+        try:
+            await store.redis.ping()
+        except Exception as error:
+            await store.close()
+            raise translate(error) from error
+        return store
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self.redis.aclose()
+
+    async def script(self, name: str) -> Script:
+        """Loads core/scripts/<name>.lua."""
+        script = Script(name)
+        await self._load(script)
+        self._scripts.append(script)
+        return script
+
+    async def _load(self, script: Script) -> None:
+        (sha,) = await self.send([["SCRIPT", "LOAD", script.source]])
+        script.sha = sha.decode()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        connection = await self._pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            await connection.disconnect(nowait=True)  # a reply may still be on its way: the connection is of no use any more
+            raise
+        finally:
+            await self._pool.release(connection)
+
+    async def send(self, commands: Sequence[Command], *, read_timeout_s: float | None = None) -> list[Any]:
+        """Sends commands in one write and reads one reply each; raises the first error, after all replies are read."""
+        replies = await self.exchange(commands, read_timeout_s=read_timeout_s)
+        for reply in replies:
+            if isinstance(reply, StoreError):
+                raise reply
+        return replies
+
+    async def exchange(self, commands: Sequence[Command], *, read_timeout_s: float | None = None) -> list[Any]:
+        """As `send`, but a command's refusal is handed back in its place as a StoreError."""
+        replies: list[Any] = []
+        try:
+            async with self._connection() as connection:
+                await connection.send_packed_command(fastpath.pack_commands(commands))
+                for _ in commands:
+                    replies.append(await self._read(connection, read_timeout_s))
+        except (driver.RedisError, OSError) as error:
+            raise translate(error) from error
+        if any(isinstance(reply, StoreError) and "NOSCRIPT" in str(reply) for reply in replies):
+            return await self._reload_and_repeat(commands, replies, read_timeout_s)
+        return replies
+
+    async def _read(self, connection: Any, timeout_s: float | None) -> Any:
+        try:
+            if timeout_s is None:
+                return await connection.read_response(disable_decoding=True)
+            async with asyncio.timeout(timeout_s):
+                return await connection.read_response(disable_decoding=True, timeout=float("inf"))
+        except TimeoutError as error:
+            raise driver.TimeoutError("no reply in time") from error
+        except driver.ResponseError as error:
+            refusal = translate(error)
+            refusal.__cause__ = error
+            return refusal
+
+    async def _reload_and_repeat(self, commands: Sequence[Command], replies: list[Any], timeout_s: float | None) -> list[Any]:
+        """Redis was restarted or flushed its scripts: load them again and repeat exactly what it refused for that."""
+        for script in self._scripts:
+            await self._load(script)
+        lost = [i for i, reply in enumerate(replies) if isinstance(reply, StoreError) and "NOSCRIPT" in str(reply)]
+        for i, reply in zip(lost, await self.exchange([commands[i] for i in lost], read_timeout_s=timeout_s), strict=True):
+            replies[i] = reply
+        return replies
+
+
+async def persist(attempt: Callable[[], Awaitable[T]], *, on_retry: Callable[[StoreError, float], None]) -> T:
+    """Repeats `attempt` until Redis takes it, with growing pauses; for steps that are safe to repeat and must not be lost."""
+    pause_s = RETRY_FIRST_S
+    while True:
+        try:
+            return await attempt()
+        except (StoreUnavailable, StoreFull) as error:
+            on_retry(error, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RETRY_LAST_S)
