@@ -101,7 +101,9 @@ def child_environment(settings: Settings) -> dict[str, str]:
     Holds secrets in the clear: hand it to a child process and to nobody else.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    stated = settings.model_dump(by_alias=True, exclude_defaults=True, exclude={"otlp_endpoint", "otel_sdk_disabled"})
+    stated = settings.model_dump(
+        by_alias=True, exclude_defaults=True, exclude={"otlp_endpoint", "otlp_protocol", "otel_sdk_disabled"}
+    )
     return kept | {PREFIX + name.upper(): _text(value) for name, value in stated.items()}
 
 

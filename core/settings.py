@@ -193,6 +193,10 @@ class Settings(BaseModel):
         default="", validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
     )
     """where traces go; empty turns tracing off. The exporter reads this and every other OTEL_* variable by itself"""
+    otlp_protocol: Literal["grpc", "http/protobuf"] = Field(
+        default="grpc", validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    )
+    """how traces go there: grpc or http/protobuf"""
     otel_sdk_disabled: bool = Field(default=False, validation_alias="OTEL_SDK_DISABLED")
     """true or false: true turns tracing off"""
 
