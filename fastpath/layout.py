@@ -12,6 +12,8 @@ A frame is what one stream entry carries:
     b"TF" | u8 version | u8 kind | u32 count | records
 """
 
+FIELD = b"f"  # the only field of a stream entry: its frame
+
 MAGIC = b"TF"
 VERSION = 1
 FRAME_HEADER = 8

@@ -1,0 +1,55 @@
+"""The hot path's pure functions: records and frames, routing, dedupe, rendering, RESP. No I/O, no asyncio, no other room.
+
+Native (Cython) where the modules are built, else their readable twins in fastpath/pure: `NATIVE` says which, `WHY` why not.
+The choice is made here and only here, for all modules at once; whether a twin is good enough is for the caller to say.
+"""
+
+from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
+from fastpath.routes import Route, Rule
+
+try:
+    from fastpath.dedupe import LocalFilter, content_hash, murmur3
+    from fastpath.records import Record, pack_frame, pack_parts, record, unpack_frame, unpack_parts
+    from fastpath.render import Compiled, RenderCache, compile_parts, fallback
+    from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
+    from fastpath.router import Router
+
+    NATIVE, WHY = True, ""
+except ImportError as error:
+    from fastpath.pure.dedupe import LocalFilter, content_hash, murmur3
+    from fastpath.pure.records import Record, pack_frame, pack_parts, record, unpack_frame, unpack_parts
+    from fastpath.pure.render import Compiled, RenderCache, compile_parts, fallback
+    from fastpath.pure.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
+    from fastpath.pure.router import Router
+
+    NATIVE, WHY = False, str(error)
+
+__all__ = [
+    "NATIVE",
+    "WHY",
+    "Compiled",
+    "FrameError",
+    "LocalFilter",
+    "Record",
+    "RenderCache",
+    "RenderFailed",
+    "Route",
+    "Router",
+    "Rule",
+    "TemplateInvalid",
+    "VariableMissing",
+    "compile_parts",
+    "content_hash",
+    "fallback",
+    "murmur3",
+    "pack_ack",
+    "pack_command",
+    "pack_commands",
+    "pack_frame",
+    "pack_parts",
+    "pack_xadd",
+    "read_entries",
+    "record",
+    "unpack_frame",
+    "unpack_parts",
+]

@@ -1,0 +1,42 @@
+"""Types of the façade: whichever implementation is in use, it has these."""
+
+from fastpath.dedupe import LocalFilter, content_hash, murmur3
+from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
+from fastpath.records import Record, pack_frame, pack_parts, record, unpack_frame, unpack_parts
+from fastpath.render import Compiled, RenderCache, compile_parts, fallback
+from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
+from fastpath.router import Router
+from fastpath.routes import Route, Rule
+
+NATIVE: bool
+WHY: str
+
+__all__ = [
+    "NATIVE",
+    "WHY",
+    "Compiled",
+    "FrameError",
+    "LocalFilter",
+    "Record",
+    "RenderCache",
+    "RenderFailed",
+    "Route",
+    "Router",
+    "Rule",
+    "TemplateInvalid",
+    "VariableMissing",
+    "compile_parts",
+    "content_hash",
+    "fallback",
+    "murmur3",
+    "pack_ack",
+    "pack_command",
+    "pack_commands",
+    "pack_frame",
+    "pack_parts",
+    "pack_xadd",
+    "read_entries",
+    "record",
+    "unpack_frame",
+    "unpack_parts",
+]

@@ -1,0 +1,38 @@
+"""The values that routing takes and gives: rules and routes. No decision is made here."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+REQUESTED = "requested"  # Route.rule where the caller named the channels
+UNMATCHED = "unmatched"  # Route.rule where no rule matched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Which channels suit which notifications; of a list of rules the first that matches decides.
+
+    `types` are exact types or prefixes that end in `*`; `priorities` is a mask of 1 << (priority - 1), `klasses` one of
+    1 << (class - 1). Empty or 0 matches any. `channels` are in order of preference: mode "first" takes the first that the
+    recipient has an address for, mode "all" every one. `name` is what timelines and verdicts call the rule.
+    """
+
+    name: str
+    types: tuple[str, ...] = ()
+    priorities: int = 0
+    klasses: int = 0
+    channels: tuple[int, ...]
+    mode: Literal["first", "all"] = "first"
+
+    def __post_init__(self) -> None:
+        if any(not 1 <= channel <= 8 for channel in self.channels):
+            raise ValueError(f"rule {self.name!r}: a channel is 1 to 8")
+        if self.mode not in ("first", "all"):
+            raise ValueError(f"rule {self.name!r}: mode is first or all")
+
+
+class Route(NamedTuple):
+    """Where a notification goes: `channels` in order, `missing` those that were asked for but have no address, `rule` why."""
+
+    channels: tuple[int, ...]
+    missing: tuple[int, ...]
+    rule: str
