@@ -5,13 +5,12 @@ Retry-After, never past the expiry.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from core.model import Class, ErrorClass, Priority
+from core.model import Class, ErrorClass
 
-SCHEDULE_MS: tuple[int, ...] = (60_000, 300_000, 900_000)  # the seed's 1, 5 and 15 minutes
-CRITICAL_SCHEDULE_MS: tuple[int, ...] = (1_000, 5_000, 15_000, 60_000, 300_000)  # a password code is of no use in 15 minutes
 AMBIGUOUS_WAIT_MS = 30_000  # time for a webhook to settle an unanswered attempt before it is repeated
 
 
@@ -47,21 +46,15 @@ Decision: TypeAlias = Retry | Fail | Dead | Expire | Unknown
 _PERMANENT = frozenset({ErrorClass.PERMANENT, ErrorClass.UNREGISTERED})
 
 
-def schedule_for(priority: Priority) -> tuple[int, ...]:
-    """The backoff steps of a priority, milliseconds; their number is the number of retries."""
-    return CRITICAL_SCHEDULE_MS if priority is Priority.CRITICAL else SCHEDULE_MS
-
-
 def decide(
     *,
     attempt: int,
     error_class: ErrorClass,
-    priority: Priority,
     klass: Class,
+    schedule: Sequence[int],
     now_ms: int,
     expires_ms: int = 0,
     retry_after_ms: int = 0,
-    schedule: tuple[int, ...] = (),
     rng: random.Random | None = None,
 ) -> Decision:
     """What to do after attempt number `attempt` (from 1) failed with `error_class`.
@@ -69,12 +62,11 @@ def decide(
     Args:
         attempt: attempts made so far, the failed one included.
         error_class: what the attempt's answer was.
-        priority: chooses the schedule if none is given.
         klass: after an ambiguous answer, promotional is not sent again, all else is.
+        schedule: backoff steps in milliseconds; their number is the number of retries.
         now_ms: the clock, milliseconds since the epoch.
         expires_ms: no attempt at or after this; 0 for no expiry.
         retry_after_ms: the provider's own wish (429), milliseconds from now; 0 for none.
-        schedule: backoff steps in milliseconds, instead of the priority's.
         rng: source of jitter.
     """
     if error_class in _PERMANENT:
@@ -83,10 +75,9 @@ def decide(
         return Dead()
     if error_class is ErrorClass.AMBIGUOUS and klass is Class.PROMOTIONAL:
         return Unknown()
-    steps = schedule or schedule_for(priority)
-    if attempt > len(steps):
+    if attempt > len(schedule):
         return Dead()
-    step = steps[attempt - 1]
+    step = schedule[attempt - 1]
     if error_class is ErrorClass.AMBIGUOUS:
         step = max(step, AMBIGUOUS_WAIT_MS)
     wait_ms = int(step * (0.5 + 0.5 * (rng or random).random()))

@@ -1,0 +1,107 @@
+"""How a station's process lives: settings, logs, traces, metrics, signals, the drain. Every `python -m <room>` ends here."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import prometheus_client
+import uvloop
+
+import fastpath
+from core import telemetry
+from core.clock import SYSTEM_CLOCK, Clock
+from core.config import load_settings
+from core.errors import ConfigError, TidingsError
+from core.logs import setup_logging
+from core.settings import Settings, split_listen
+from core.store import Store
+
+log = logging.getLogger("tidings.process")
+
+EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: a supervisor need not try again
+EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: Redis or PostgreSQL is not there yet
+
+
+class Runnable(Protocol):
+    """Something that works until it is told to stop: a StationLoop, the gateway's servers."""
+
+    async def run(self) -> None:
+        """Returns when the drain is over."""
+        ...
+
+    def stop(self) -> None:
+        """Begins the drain; safe to call from a signal handler, and twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every station is built from."""
+
+    settings: Settings
+    store: Store
+    clock: Clock = SYSTEM_CLOCK
+
+
+Build: TypeAlias = Callable[[Context], AbstractAsyncContextManager[Sequence[Runnable]]]
+
+
+def run_station(name: str, build: Build) -> None:
+    """Runs a station until SIGTERM or SIGINT and exits: 0 after a drain, 78 for bad settings, 69 if a store is away.
+
+    `build` is an async context manager that opens what the station needs and closes it after the drain.
+    """
+    try:
+        settings = load_settings()
+        setup_logging(settings)
+        _require_native(settings)
+        telemetry.setup(settings, name)
+        uvloop.run(_live(name, settings, build))
+    except ConfigError as error:
+        print(f"tidings {name}: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
+    except TidingsError as error:
+        print(f"tidings {name}: {error}", file=sys.stderr)
+        sys.exit(EXIT_UNAVAILABLE)
+
+
+def _require_native(settings: Settings) -> None:
+    if not fastpath.NATIVE and not settings.allow_pure:
+        raise ConfigError(
+            "the native modules of fastpath are not built: run `make build`, or set TIDINGS_ALLOW_PURE=true to run slowly"
+        )
+
+
+async def _live(name: str, settings: Settings, build: Build) -> None:
+    async with AsyncExitStack() as stack:
+        store = await Store.connect(settings.redis_url)
+        stack.push_async_callback(store.close)
+        stack.callback(telemetry.shutdown)
+        _serve_metrics(settings, stack)
+        runnables = await stack.enter_async_context(build(Context(settings, store)))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, _stop_all, name, runnables)
+        log.info("started", extra={"station": name})
+        async with asyncio.TaskGroup() as tasks:
+            for runnable in runnables:
+                tasks.create_task(runnable.run())
+    log.info("drained", extra={"station": name})
+
+
+def _stop_all(name: str, runnables: Sequence[Runnable]) -> None:
+    log.info("draining", extra={"station": name})
+    for runnable in runnables:
+        runnable.stop()
+
+
+def _serve_metrics(settings: Settings, stack: AsyncExitStack) -> None:
+    host, port = split_listen(settings.metrics_listen)
+    if port:
+        server, thread = prometheus_client.start_http_server(port, host)
+        stack.callback(thread.join)
+        stack.callback(server.shutdown)

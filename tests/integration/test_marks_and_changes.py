@@ -1,0 +1,72 @@
+"""Marks belong to who came first; changes and pokes are heard."""
+
+import asyncio
+from contextlib import aclosing
+
+from core.census import census
+from core.changes import RECIPIENT, Changes
+from core.marks import Marks
+from core.members import Members, list_members
+from core.store import Store
+from tests.helpers import eventually
+
+
+async def test_the_first_mark_stands_and_recognises_its_owner(store: Store) -> None:
+    marks = Marks(store)
+    assert await marks.claim(0, [("a", "1-0:0", 60), ("b", "1-0:1", 60)]) == [None, None]
+    assert await marks.claim(0, [("a", "1-0:0", 60), ("b", "2-0:0", 60), ("c", "2-0:1", 60)]) == ["1-0:0", "1-0:1", None]
+    assert await marks.claim(1, [("a", "9-0:0", 60)]) == [None]
+    assert await marks.claim(0, []) == []
+
+
+async def test_marks_end(store: Store) -> None:
+    await Marks(store).reserve([(0, "digest", b"v", 100)])
+    names = await store.redis.keys("*")
+    assert [0 < await store.redis.ttl(name) <= 100 for name in names] == [True]
+
+
+async def test_changes_are_heard(store: Store) -> None:
+    heard: list[tuple[str, str]] = []
+    listener = asyncio.create_task(Changes(store).listen(lambda kind, key: heard.append((kind, key))))
+
+    async def told() -> bool:
+        await Changes(store).publish(RECIPIENT, "usr 1")
+        return bool(heard)
+
+    await eventually(told, 5)
+    listener.cancel()
+    assert heard[0] == (RECIPIENT, "usr 1")
+
+
+async def test_a_poke_is_heard_by_its_recipient_only(store: Store) -> None:
+    changes = Changes(store)
+    async with aclosing(changes.inbox_pokes("ada", poll_s=30)) as pokes:
+        waiting = asyncio.create_task(anext(pokes))
+
+        async def poked() -> bool:
+            await changes.poke_inbox("grace")
+            assert not waiting.done()
+            await changes.poke_inbox("ada")
+            return waiting.done()
+
+        await eventually(poked, 5)
+
+
+async def test_a_lost_poke_costs_only_time(store: Store) -> None:
+    async with aclosing(Changes(store).inbox_pokes("ada", poll_s=0.01)) as pokes:
+        assert await anext(pokes) is None
+
+
+async def test_members_come_and_go(store: Store) -> None:
+    alice, bob = [await Members(store, "dispatcher", name).open() for name in ("alice", "bob")]
+    assert await alice.beat() == ["alice"]
+    assert await bob.beat() == ["alice", "bob"]
+    assert [name for name, _ in await list_members(store, "dispatcher")] == ["alice", "bob"]
+    await alice.leave()
+    assert await bob.beat() == ["bob"]
+
+
+async def test_the_census_of_an_empty_system_is_all_zero(store: Store) -> None:
+    states = await census(store, 3)
+    assert {s.stream for s in states} >= {"in:critical", "out:email:low", "outcomes", "dead:sms", "dead:unrouted"}
+    assert all((s.depth, s.lag, s.pending, s.waiting) == (0, 0, 0, 0) for s in states)

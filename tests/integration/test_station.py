@@ -1,0 +1,178 @@
+"""The station loop with real Redis: order, claims from the dead, poison, outages, drain."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from core import keys
+from core.census import census
+from core.errors import LedgerUnavailable
+from core.ids import new_id
+from core.model import Priority
+from core.station import Batch, StationLoop
+from core.store import Store
+from core.streams import Append, Settlement, Streams, Wait
+from fastpath import NOTIFICATION, pack_frame, record, unpack_frame
+from tests.helpers import eventually
+
+NOW = 1_700_000_000_000
+
+
+def sources(partition: int) -> list[str]:
+    return [keys.inbound(partition, p) for p in Priority]
+
+
+def frame(*names: str) -> bytes:
+    return pack_frame([record(NOTIFICATION, id=new_id(0, 2, NOW), priority=2, klass=1, type=n) for n in names])
+
+
+class Notebook:
+    """A handler that writes down what it saw and does what it is told for it."""
+
+    def __init__(self, act: Callable[[str], None] = lambda name: None) -> None:
+        self.seen: list[str] = []
+        self.act = act
+
+    async def handle(self, batch: Batch) -> list[Settlement]:
+        settlements = []
+        for entry in batch.entries:
+            for item in unpack_frame(entry.frame):
+                self.act(item.type)
+                self.seen.append(item.type)
+            settlements.append(Settlement(entry, appends=(Append(keys.outcomes(batch.partition), entry.frame),)))
+        return settlements
+
+
+@asynccontextmanager
+async def running(store: Store, handler: object, **knobs: int) -> AsyncIterator[StationLoop]:
+    loop = StationLoop(store, "dispatcher", keys.DISPATCHERS, sources, handler, **{"partitions": 2, **knobs})  # type: ignore[arg-type]
+    task = asyncio.create_task(loop.run())
+    try:
+        yield loop
+    finally:
+        loop.stop()
+        await asyncio.wait_for(task, 15)
+
+
+async def empty(store: Store) -> bool:
+    states = await census(store, 2)
+    return all(s.depth == s.waiting == 0 for s in states if s.stream.startswith("in:"))
+
+
+async def test_everything_is_handled_once_and_in_order(store: Store) -> None:
+    names = [f"n{i}" for i in range(40)]
+    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame(n)) for n in names])
+    book = Notebook()
+    async with running(store, book):
+        await eventually(lambda: empty(store), 10)
+    assert book.seen == names
+    assert (await store.send([["XLEN", keys.outcomes(0)]])) == [len(names)]
+
+
+async def test_what_arrives_while_idle_is_handled(store: Store) -> None:
+    book = Notebook()
+    async with running(store, book) as loop:
+        await eventually(lambda: bool(loop.living), 10)
+        await Streams(store).append([Append(keys.inbound(1, Priority.LOW), frame("late"))])
+        await eventually(lambda: book.seen == ["late"], 10)
+
+
+async def test_the_entries_of_a_dead_process_are_claimed(store: Store) -> None:
+    dead = await Streams(store, keys.DISPATCHERS, "dead").open()
+    await dead.create_groups(sources(0))
+    await dead.append([Append(keys.inbound(0, Priority.HIGH), frame("orphan"))])
+    assert len(await dead.take(sources(0), NOW, 10)) == 1
+    book = Notebook()
+    async with running(store, book):
+        await eventually(lambda: book.seen == ["orphan"], 10)
+        await eventually(lambda: empty(store), 10)
+
+
+async def test_an_outage_downstream_costs_no_delivery_and_loses_nothing(store: Store) -> None:
+    outages = [LedgerUnavailable("down"), LedgerUnavailable("still down")]
+
+    def act(name: str) -> None:
+        if outages:
+            raise outages.pop()
+
+    book = Notebook(act)
+    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("patient"))])
+    async with running(store, book):
+        await eventually(lambda: empty(store), 10)
+    assert book.seen == ["patient"]
+
+
+async def test_a_poisonous_record_is_isolated_and_its_neighbours_are_handled(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.station.SETBACK_S", 0.001)
+    monkeypatch.setattr("core.poison.SPLIT_DELAY_MS", 1)
+    monkeypatch.setattr("core.streams.LEASE_MS", 50)
+
+    def act(name: str) -> None:
+        if name == "poison":
+            raise ZeroDivisionError("cannot digest this")
+
+    book = Notebook(act)
+    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("good", "poison", "fine"))])
+    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("neighbour"))])
+    async with running(store, book, poison_limit=2):
+        await eventually(lambda: empty(store), 30)
+    assert {"good", "fine", "neighbour"} <= set(book.seen)
+    ((_, letter),) = await Streams(store).peek(keys.dead(0, None), 0, 2**47, 10)
+    assert unpack_frame(letter)[0].type == "poison"
+
+
+async def test_an_item_that_waits_comes_back(store: Store) -> None:
+    class Patience(Notebook):
+        async def handle(self, batch: Batch) -> list[Settlement]:
+            first = [e for e in batch.entries if not e.waiting]
+            self.seen += ["waits"] * len(first)
+            rest = await super().handle(Batch(batch.partition, [e for e in batch.entries if e.waiting], batch.settle))
+            return rest + [Settlement(e, waits=(Wait(e.frame, 1, 0),)) for e in first]
+
+    book = Patience()
+    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("later"))])
+    async with running(store, book):
+        await eventually(lambda: book.seen == ["waits", "later"], 10)
+        await eventually(lambda: empty(store), 10)
+
+
+async def test_stopping_finishes_what_is_in_hand_and_leaves_the_rest(store: Store) -> None:
+    begun, may_go = asyncio.Event(), asyncio.Event()
+
+    class Slow(Notebook):
+        async def handle(self, batch: Batch) -> list[Settlement]:
+            begun.set()
+            await may_go.wait()
+            return await super().handle(batch)
+
+    book = Slow()
+    async with running(store, book, budget=1) as loop:
+        await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame(n)) for n in ("first", "second")])
+        await asyncio.wait_for(begun.wait(), 10)
+        loop.stop()
+        may_go.set()
+    assert book.seen == ["first"]
+    assert [s.depth for s in await census(store, 1) if s.stream == "in:high"] == [1]
+    assert await store.send([["ZCARD", keys.members("dispatcher")]]) == [0]
+
+
+async def test_two_processes_share_the_partitions(store: Store) -> None:
+    one, two = Notebook(), Notebook()
+    async with running(store, one) as a, running(store, two) as b:
+        await eventually(lambda: len(a.living) == len(b.living) == 2, 10)
+        await Streams(store).append([Append(keys.inbound(p, Priority.HIGH), frame(f"p{p}")) for p in (0, 1) for _ in range(5)])
+        await eventually(lambda: len(one.seen) + len(two.seen) == 10, 10)
+    assert sorted(map(set, (one.seen, two.seen)), key=sorted) == [{"p0"}, {"p1"}]
+
+
+async def test_groups_are_made_again_after_a_flush(store: Store) -> None:
+    book = Notebook()
+    async with running(store, book) as loop:
+        await eventually(lambda: bool(loop.living), 10)
+        await store.send([["FLUSHALL"]])
+        await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("after"))])
+        await eventually(lambda: book.seen == ["after"], 10)

@@ -1,0 +1,59 @@
+"""What a lane reads next, and what it never hands out twice."""
+
+import asyncio
+
+from core.lane import FAIR_TURN, Lane
+from core.streams import Entry
+
+SOURCES = ["critical", "high", "medium", "low"]
+
+
+def entry(id_: str, *, waiting: bool = False, deliveries: int = 1) -> Entry:
+    return Entry("low", id_, b"", waiting, deliveries)
+
+
+def test_the_order_is_strict_but_now_and_then_reversed() -> None:
+    lane = Lane(0, SOURCES)
+    turns = [lane.readable(4) for _ in range(2 * FAIR_TURN)]
+    assert turns.count(SOURCES[::-1]) == 2
+    assert all(turn in (SOURCES, SOURCES[::-1]) for turn in turns)
+
+
+def test_with_all_hands_full_only_the_most_urgent_stream_is_read() -> None:
+    lane = Lane(0, SOURCES)
+    for _ in range(2):
+        lane.begin()
+    assert lane.readable(2) == ["critical"]
+
+
+async def test_there_is_one_more_place_for_the_most_urgent() -> None:
+    lane = Lane(0, SOURCES)
+    for _ in range(2):
+        lane.begin()
+    await asyncio.wait_for(lane.room(2), 1)
+    lane.begin()
+    waiting = asyncio.create_task(lane.room(2))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    lane.end([])
+    await asyncio.wait_for(waiting, 1)
+
+
+def test_an_entry_in_hand_is_not_admitted_again() -> None:
+    lane = Lane(0, SOURCES)
+    assert lane.admit([entry("1-0"), entry("1-0", waiting=True)]) == [entry("1-0"), entry("1-0", waiting=True)]
+    assert lane.admit([entry("1-0", deliveries=2)]) == []
+    lane.begin()
+    lane.end([entry("1-0")])
+    assert lane.admit([entry("1-0", deliveries=2)]) == [entry("1-0", deliveries=2)]
+
+
+def test_setbacks_and_inheritance_are_adopted_when_due_and_only_once() -> None:
+    lane = Lane(0, SOURCES)
+    lane.set_back(entry("1-0"), 1000)
+    lane.set_back(entry("9-0", waiting=True), 0)
+    lane.inheritance = [("low", "2-0"), ("low", "3-0")]
+    lane.admit([entry("3-0")])
+    assert lane.to_adopt(999) == {"low": ["2-0"]}
+    assert lane.to_adopt(1000) == {"low": ["1-0"]}
+    assert lane.to_adopt(5000) == {}

@@ -1,0 +1,76 @@
+"""The retry decision as a table, and its laws for every input."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.model import Class, ErrorClass
+from core.retry import AMBIGUOUS_WAIT_MS, Dead, Decision, Expire, Fail, Retry, Unknown, decide
+
+NOW = 1_700_000_000_000
+USUAL = (60_000, 300_000, 900_000)
+CRITICAL = (1_000, 5_000)
+TOP = type("Top", (random.Random,), {"random": lambda self: 1.0 - 1e-12})()
+
+
+def after(attempt: int, error: ErrorClass, schedule: tuple[int, ...] = USUAL, **more: int) -> Decision:
+    klass = Class(more.pop("klass", Class.TRANSACTIONAL))
+    return decide(attempt=attempt, error_class=error, klass=klass, schedule=schedule, now_ms=NOW, rng=TOP, **more)
+
+
+@pytest.mark.parametrize(
+    ("decision", "expected"),
+    [
+        (after(1, ErrorClass.TEMPORARY), Retry(NOW + 59_999)),
+        (after(2, ErrorClass.TEMPORARY), Retry(NOW + 299_999)),
+        (after(3, ErrorClass.TEMPORARY), Retry(NOW + 899_999)),
+        (after(4, ErrorClass.TEMPORARY), Dead()),
+        (after(1, ErrorClass.TEMPORARY, CRITICAL), Retry(NOW + 999)),
+        (after(3, ErrorClass.TEMPORARY, CRITICAL), Dead()),
+        (after(1, ErrorClass.PERMANENT), Fail()),
+        (after(1, ErrorClass.UNREGISTERED), Fail()),
+        (after(1, ErrorClass.POISON), Dead()),
+        (after(1, ErrorClass.THROTTLED, retry_after_ms=120_000), Retry(NOW + 120_000)),
+        (after(1, ErrorClass.THROTTLED, retry_after_ms=5), Retry(NOW + 59_999)),
+        (after(1, ErrorClass.TEMPORARY, expires_ms=NOW + 30_000), Expire()),
+        (after(1, ErrorClass.TEMPORARY, expires_ms=NOW + 60_000), Retry(NOW + 59_999)),
+        (after(1, ErrorClass.AMBIGUOUS, klass=Class.PROMOTIONAL), Unknown()),
+        (after(1, ErrorClass.AMBIGUOUS, CRITICAL), Retry(NOW + 29_999)),
+        (after(1, ErrorClass.MISCONFIGURED), Retry(NOW + 59_999)),
+    ],
+)
+def test_the_table(decision: Decision, expected: Decision) -> None:
+    assert decision == expected
+
+
+@given(
+    attempt=st.integers(1, 20),
+    error=st.sampled_from(list(ErrorClass)),
+    schedule=st.lists(st.integers(1, 10**6), max_size=6),
+    klass=st.sampled_from(list(Class)),
+    expires_ms=st.one_of(st.just(0), st.integers(NOW - 10**6, NOW + 10**7)),
+    retry_after_ms=st.integers(0, 10**7),
+    seed=st.integers(),
+)
+def test_no_decision_breaks_a_law(
+    attempt: int, error: ErrorClass, schedule: list[int], klass: Class, expires_ms: int, retry_after_ms: int, seed: int
+) -> None:
+    decision = decide(
+        attempt=attempt,
+        error_class=error,
+        klass=klass,
+        schedule=schedule,
+        now_ms=NOW,
+        expires_ms=expires_ms,
+        retry_after_ms=retry_after_ms,
+        rng=random.Random(seed),
+    )
+    if isinstance(decision, Retry):
+        assert attempt <= len(schedule)
+        assert decision.due_ms >= NOW + max(1, retry_after_ms)
+        assert not expires_ms or decision.due_ms < expires_ms
+        assert decision.due_ms <= NOW + max(retry_after_ms, schedule[attempt - 1], AMBIGUOUS_WAIT_MS)
+    if error in (ErrorClass.PERMANENT, ErrorClass.UNREGISTERED):
+        assert decision == Fail()
