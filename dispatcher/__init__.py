@@ -1,0 +1,1 @@
+"""The dispatcher: decides what each notification becomes, and never sends."""

@@ -1,0 +1,69 @@
+"""`python -m dispatcher`: one process of the dispatcher. Wires rooms together; decides nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from core import changes, keys
+from core.changes import Changes
+from core.marks import Marks
+from core.model import Priority
+from core.process import Context, Runnable, run_station
+from core.station import StationLoop
+from dispatcher.decide import Decider
+from dispatcher.dedupe import Dedupe
+from dispatcher.people import People
+from dispatcher.rules import configured
+from dispatcher.station import DispatcherHandler
+from dispatcher.templates import Templates
+from fastpath import RenderCache
+from ledger import Ledger
+
+STATION = "dispatcher"
+RENDER_BYTES = 64 * 1024 * 1024  # rendered content kept for equal inputs
+
+
+def sources(partition: int) -> list[str]:
+    """The streams of a partition that the dispatcher reads, most urgent first."""
+    return [keys.inbound(partition, priority) for priority in Priority]
+
+
+@asynccontextmanager
+async def build(context: Context) -> AsyncIterator[Sequence[Runnable]]:
+    """The dispatcher's loop, with caches that hear of changes while it runs."""
+    settings, clock = context.settings, context.clock
+    ledger = await Ledger.open(settings.database_url)
+    people = People(ledger.recipients.fetch, clock=clock)
+    templates = Templates(ledger.templates.get, clock=clock)
+    decider = Decider(RenderCache(RENDER_BYTES), configured(settings.routing_rules))
+    handler = DispatcherHandler(people, templates, decider, Dedupe(Marks(context.store)), clock=clock)
+
+    def changed(kind: str, key: str) -> None:
+        if kind == changes.RECIPIENT:
+            people.forget(key)
+        elif kind == changes.TEMPLATE:
+            templates.changed(key)
+
+    listening = asyncio.create_task(Changes(context.store).listen(changed))
+    try:
+        yield [
+            StationLoop(
+                context.store,
+                STATION,
+                keys.DISPATCHERS,
+                sources,
+                handler,
+                partitions=settings.partitions,
+                poison_limit=settings.poison_limit,
+                clock=clock,
+            )
+        ]
+    finally:
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+        await ledger.close()
+
+
+if __name__ == "__main__":
+    run_station(STATION, build)
