@@ -141,6 +141,25 @@ class ApnsSettings(BaseModel):
     """certificate authority to trust in place of the usual ones"""
 
 
+class RoutingRule(BaseModel):
+    """Which channels suit which notifications; an empty list matches any."""
+
+    model_config = _MODEL
+
+    name: str = Field(min_length=1, max_length=64)
+    """what timelines call the rule"""
+    types: tuple[str, ...] = ()
+    """notification types (exact, or a prefix that ends in *)"""
+    priorities: tuple[Literal["critical", "high", "medium", "low"], ...] = ()
+    """priorities: critical, high, medium, low"""
+    classes: tuple[Literal["transactional", "promotional", "alert"], ...] = ()
+    """classes: transactional, promotional, alert"""
+    channels: tuple[Literal["email", "sms", "push", "in_app"], ...] = Field(min_length=1)
+    """channels in order of preference: email, sms, push, in_app"""
+    mode: Literal["first", "all"] = "first"
+    """first takes the first channel that the recipient has an address for, all takes every one"""
+
+
 class Settings(BaseModel):
     """All settings. Built from keywords it reads nothing; see `load_settings` for the environment."""
 
@@ -180,6 +199,8 @@ class Settings(BaseModel):
     """sender address of e-mails, e.g. Shop <news@shop.example>"""
     email_routes: dict[str, EmailProvider] = {}
     """provider by notification type (exact, or a prefix that ends in *), as JSON: {"invoice*": "smtp"}"""
+    routing_rules: tuple[RoutingRule, ...] = ()
+    """rules before the default ones, as JSON: [{"name": "codes", "types": ["login.*"], "channels": ["sms", "email"]}]"""
     retry_schedule_s: Schedule = (60, 300, 900)
     """seconds before each further attempt, e.g. 60,300,900"""
     critical_retry_schedule_s: Schedule = (1, 5, 15, 60)
