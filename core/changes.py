@@ -44,7 +44,7 @@ class Changes:
         await self._store.send([["PUBLISH", keys.inbox(_digest(recipient_id)), "1"]])
 
     async def inbox_pokes(self, recipient_id: str, poll_s: float) -> AsyncIterator[None]:
-        """Yields at each poke, and at the latest every `poll_s` seconds, so that a lost poke costs only time."""
+        """Yields once when listening has begun (look now, nothing is missed after), at each poke, and at the latest every `poll_s` s."""
         async for _ in self._messages(keys.inbox(_digest(recipient_id)), poll_s=poll_s):
             yield None
 
@@ -60,7 +60,7 @@ class Changes:
         except (RedisError, OSError) as error:
             raise translate(error) from error
         finally:
-            await pubsub.aclose()
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 
 def _digest(recipient_id: str) -> str:

@@ -8,28 +8,33 @@ from core import keys
 from core.ids import partition_of
 from core.model import Channel, ErrorClass, Station, Status
 from core.streams import Append, Entry, Settlement, Wait
-from fastpath import DELIVERY, NOTIFICATION, OUTCOME, Record, pack_frame, record, unpack_frame
+from fastpath import Record, pack_frame, record, unpack_frame
+from fastpath.layout import DELIVERY, NOTIFICATION, OUTCOME
 
 SPLIT_DELAY_MS = 1_000
 REASON = "its processing failed again and again; see the station's log"
 
 
 def isolate(entries: list[Entry]) -> list[list[Entry]]:
-    """Batches to hand out: fresh entries together, each one that failed before on its own."""
-    fresh = [e for e in entries if e.waiting or e.deliveries == 1]
-    alone = [[e] for e in entries if not e.waiting and e.deliveries > 1]
+    """Batches to hand out: fresh entries together, each one that was handed out before without an end on its own."""
+    fresh = [e for e in entries if _handed_out(e) <= 1]
+    alone = [[e] for e in entries if _handed_out(e) > 1]
     return ([fresh] if fresh else []) + alone
 
 
 def is_spoilt(entry: Entry, limit: int) -> bool:
     """Whether an entry has been handed out more often than any healthy one would be."""
-    deliveries = entry.deliveries
-    if entry.waiting and deliveries > limit:  # its count includes the attempts at a provider, which are no crashes
-        try:
-            deliveries -= unpack_frame(entry.frame)[0].attempt
-        except ValueError:
-            return True
-    return deliveries > limit
+    return _handed_out(entry) > limit
+
+
+def _handed_out(entry: Entry) -> int:
+    """Deliveries since the entry was appended: of a waiting one, Redis' count includes the attempts made before."""
+    if not entry.waiting:
+        return entry.deliveries
+    try:
+        return entry.deliveries - unpack_frame(entry.frame)[0].attempt
+    except ValueError:
+        return entry.deliveries
 
 
 def settlement(entry: Entry, partition: int, now_ms: int) -> Settlement:

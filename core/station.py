@@ -193,9 +193,7 @@ class StationLoop:
             if adopted:
                 return adopted
         sources = lane.readable(self._concurrency)
-        return await self._streams.take(sources, now_ms, self._budget) or await self._streams.wait_for_new(
-            sources, BLOCK_MS
-        )
+        return await self._streams.take(sources, now_ms, self._budget) or await self._streams.wait_for_new(sources, BLOCK_MS)
 
     async def _adopt(self, lane: Lane, now_ms: int) -> list[Entry]:
         adopted: list[Entry] = []

@@ -17,6 +17,14 @@ from core.errors import StoreError, StoreFull, StoreUnavailable
 
 SOCKET_TIMEOUT_S = 5.0  # a Redis that is silent for so long is treated as gone
 MAX_CONNECTIONS = 64
+GONE = (
+    driver.ConnectionError,
+    driver.TimeoutError,
+    driver.BusyLoadingError,
+    driver.MasterDownError,
+    driver.ClusterDownError,
+    OSError,
+)
 RETRY_FIRST_S = 0.05
 RETRY_LAST_S = 2.0
 
@@ -42,10 +50,13 @@ def translate(error: Exception) -> StoreError:
     text = str(error)
     if isinstance(error, (driver.OutOfMemoryError, driver.ReadOnlyError)) or text.startswith(("OOM", "MISCONF", "READONLY")):
         return StoreFull(f"Redis takes no writes: {text}")
-    gone = (driver.ConnectionError, driver.TimeoutError, driver.BusyLoadingError, driver.MasterDownError, driver.ClusterDownError, OSError)
-    if isinstance(error, gone) or text.startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN")):
+    if isinstance(error, GONE) or text.startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN")):
         return StoreUnavailable(f"Redis cannot be reached: {text}")
     return StoreError(f"Redis refused: {text}")
+
+
+def _lacks_script(reply: object) -> bool:
+    return isinstance(reply, StoreError) and isinstance(reply.__cause__, driver.NoScriptError)
 
 
 class Store:
@@ -95,7 +106,7 @@ class Store:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        connection = await self._pool.get_connection()
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             yield connection
         except BaseException:
@@ -122,7 +133,7 @@ class Store:
                     replies.append(await self._read(connection, read_timeout_s))
         except (driver.RedisError, OSError) as error:
             raise translate(error) from error
-        if any(isinstance(reply, StoreError) and "NOSCRIPT" in str(reply) for reply in replies):
+        if any(_lacks_script(reply) for reply in replies):
             return await self._reload_and_repeat(commands, replies, read_timeout_s)
         return replies
 
@@ -143,7 +154,7 @@ class Store:
         """Redis was restarted or flushed its scripts: load them again and repeat exactly what it refused for that."""
         for script in self._scripts:
             await self._load(script)
-        lost = [i for i, reply in enumerate(replies) if isinstance(reply, StoreError) and "NOSCRIPT" in str(reply)]
+        lost = [i for i, reply in enumerate(replies) if _lacks_script(reply)]
         for i, reply in zip(lost, await self.exchange([commands[i] for i in lost], read_timeout_s=timeout_s), strict=True):
             replies[i] = reply
         return replies

@@ -148,14 +148,17 @@ class Streams:
         """Claims entries whose consumer will not finish them (XCLAIM); counts a delivery each."""
         if not ids:
             return []
-        (flat,) = await self._store.send([self._adopt.call([stream, keys.progress(stream)], [self._group, self._consumer, *ids])])
+        (flat,) = await self._store.send(
+            [self._adopt.call([stream, keys.progress(stream)], [self._group, self._consumer, *ids])]
+        )
         return [
             Entry(stream, flat[i].decode(), flat[i + 1], False, int(flat[i + 2]), flat[i + 3]) for i in range(0, len(flat), 4)
         ]
 
     async def renew(self, entries: Sequence[Entry], now_ms: int) -> None:
         """Extends the leases of waiting items that are still in hand (only where the item is still there)."""
-        commands: list[Command] = [["ZADD", keys.due(e.stream), "XX", now_ms + LEASE_MS, e.id] for e in entries if e.waiting]
+        until_ms = now_ms + LEASE_MS
+        commands: list[Command] = [["ZADD", keys.due(e.stream), "XX", until_ms, e.id] for e in entries if e.waiting]
         if commands:
             await self._store.send(commands)
 

@@ -41,15 +41,13 @@ async def test_changes_are_heard(store: Store) -> None:
 async def test_a_poke_is_heard_by_its_recipient_only(store: Store) -> None:
     changes = Changes(store)
     async with aclosing(changes.inbox_pokes("ada", poll_s=30)) as pokes:
+        await anext(pokes)  # listening has begun
         waiting = asyncio.create_task(anext(pokes))
-
-        async def poked() -> bool:
-            await changes.poke_inbox("grace")
-            assert not waiting.done()
-            await changes.poke_inbox("ada")
-            return waiting.done()
-
-        await eventually(poked, 5)
+        await changes.poke_inbox("grace")
+        done, _ = await asyncio.wait([waiting], timeout=0.05)
+        assert not done
+        await changes.poke_inbox("ada")
+        await asyncio.wait_for(waiting, 5)
 
 
 async def test_a_lost_poke_costs_only_time(store: Store) -> None:

@@ -3,9 +3,10 @@
 from core import keys
 from core.ids import new_id
 from core.model import Channel, ErrorClass, Priority, Status
-from core.poison import isolate, is_spoilt, settlement
+from core.poison import is_spoilt, isolate, settlement
 from core.streams import Entry
-from fastpath import DELIVERY, OUTCOME, Record, pack_frame, record, unpack_frame
+from fastpath import Record, pack_frame, record, unpack_frame
+from fastpath.layout import DELIVERY, OUTCOME
 
 NOW = 1_700_000_000_000
 
@@ -16,8 +17,10 @@ def delivery(attempt: int = 0) -> Record:
 
 
 def test_entries_that_failed_once_are_handled_alone() -> None:
-    fresh, again, due = Entry("s", "1-0", b""), Entry("s", "2-0", b"", False, 2), Entry("s", "3-0", b"", True, 7)
-    assert isolate([fresh, again, due]) == [[fresh, due], [again]]
+    retry = pack_frame([delivery(attempt=3)])
+    fresh, due = Entry("s", "1-0", b""), Entry("s", "3-0", retry, True, 4)
+    again, due_again = Entry("s", "2-0", b"", False, 2), Entry("s", "4-0", retry, True, 5)
+    assert isolate([fresh, again, due, due_again]) == [[fresh, due], [again], [due_again]]
     assert isolate([again]) == [[again]]
     assert isolate([]) == []
 
