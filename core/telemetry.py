@@ -1,8 +1,8 @@
 """Traces: OpenTelemetry over OTLP, off unless an endpoint is configured; the only place that starts spans for stations.
 
-Trace context travels in the records as a W3C traceparent. A batch is one span, linked to the notifications in it; every
-traced notification also gets a span of its own under its own trace, linked back. When tracing is off this costs a test of
-one flag, and traceparents still go through unchanged.
+Trace context travels in the records as a W3C traceparent. A batch is one span, linked to the calls in it; every
+sampled call also gets a span of its own under its own trace, linked back. When tracing is off this costs a test of one
+flag, and traceparents still go through unchanged.
 """
 
 import time
@@ -130,7 +130,7 @@ def span(
 def batch(
     name: str, traceparents: Sequence[str], *, kind: SpanKind = SpanKind.CONSUMER, attributes: Attributes | None = None
 ) -> Iterator[Sequence[str]]:
-    """A span for work on many notifications at once, and one under the trace of each that is sampled, linked both ways.
+    """A span for work on many notifications at once, and one under each different parent that is sampled, linked both ways.
 
     Yields the traceparents to write into the records that go forward, in the order given: those of the new spans, or the
     ones given where nothing is recorded.
