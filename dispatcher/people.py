@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from core.clock import SYSTEM_CLOCK, Clock
-from dispatcher.shelf import Shelf
+from core.shelf import Shelf
 from ledger.values import StoredRecipient
 
 FRESH_MS = 60_000  # core.changes drops what changed at once; this is for messages that were lost

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from core.clock import SYSTEM_CLOCK, Clock
 from core.model import Channel
 from core.parts import sources
-from dispatcher.shelf import Shelf
+from core.shelf import Shelf
 from fastpath import Compiled, compile_parts, fallback
 from ledger.values import StoredTemplate
 

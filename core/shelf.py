@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import LedgerUnavailable
 
-log = logging.getLogger("tidings.dispatcher")
+log = logging.getLogger("tidings.shelf")
 
 PATIENCE_S = 2.0  # a fetch that takes longer counts as failed: critical ones wait behind it
 PAUSE_MS = 1_000  # after a failed fetch nobody asks again for so long
@@ -57,6 +57,11 @@ class Shelf(Generic[K, V]):
         if missing and now >= self._closed_until:
             return await self._refresh(missing, wanted, now)
         return self._answer(wanted)
+
+    def kept(self, key: K) -> tuple[V | None, bool] | None:
+        """What is kept of a key, without a fetch: its value (None: nobody has it) and whether that is fresh."""
+        kept = self._kept.get(key)
+        return (kept[0], kept[1] > self._clock.now_ms()) if kept is not None else None
 
     def forget(self, key: K) -> None:
         """Drops a value that changed, also from fetches under way."""
