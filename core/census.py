@@ -6,6 +6,7 @@ from typing import Any
 
 from core import keys
 from core.errors import StoreError
+from core.metrics import STREAM_DEPTH, STREAM_LAG, STREAM_PENDING, STREAM_WAITING
 from core.model import Channel, Priority
 from core.store import Command, Store
 
@@ -54,6 +55,15 @@ async def census(store: Store, partitions: int) -> list[StreamState]:
         so_far = states.get(one.stream)
         states[one.stream] = _sum(so_far, one) if so_far else one
     return list(states.values())
+
+
+def publish(states: Sequence[StreamState]) -> None:
+    """Shows a census on the metrics page."""
+    for state in states:
+        STREAM_DEPTH.labels(state.stream).set(state.depth)
+        STREAM_LAG.labels(state.stream).set(state.lag)
+        STREAM_PENDING.labels(state.stream).set(state.pending)
+        STREAM_WAITING.labels(state.stream).set(state.waiting)
 
 
 def _state(stream: str, group: str, replies: Sequence[Any]) -> StreamState:

@@ -44,7 +44,7 @@ class Changes:
         await self._store.send([["PUBLISH", keys.inbox(_digest(recipient_id)), "1"]])
 
     async def inbox_pokes(self, recipient_id: str, poll_s: float) -> AsyncIterator[None]:
-        """Yields once when listening has begun (look now, nothing is missed after), at each poke, and at the latest every `poll_s` s."""
+        """Yields when listening has begun (nothing after that is missed), at each poke, and every `poll_s` seconds."""
         async for _ in self._messages(keys.inbox(_digest(recipient_id)), poll_s=poll_s):
             yield None
 

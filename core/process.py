@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-import prometheus_client
 import uvloop
 
 import fastpath
@@ -18,7 +17,8 @@ from core.clock import SYSTEM_CLOCK, Clock
 from core.config import load_settings
 from core.errors import ConfigError, TidingsError
 from core.logs import setup_logging
-from core.settings import Settings, split_listen
+from core.metrics import serve_metrics
+from core.settings import Settings
 from core.store import Store
 
 log = logging.getLogger("tidings.process")
@@ -60,8 +60,9 @@ def run_station(name: str, build: Build) -> None:
         settings = load_settings()
         setup_logging(settings)
         _require_native(settings)
-        telemetry.setup(settings, name)
+        telemetry.setup(settings, f"tidings-{name}")
         uvloop.run(_live(name, settings, build))
+        telemetry.shutdown()
     except ConfigError as error:
         print(f"tidings {name}: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)
@@ -73,7 +74,7 @@ def run_station(name: str, build: Build) -> None:
 def _require_native(settings: Settings) -> None:
     if not fastpath.NATIVE and not settings.allow_pure:
         raise ConfigError(
-            "the native modules of fastpath are not built: run `make build`, or set TIDINGS_ALLOW_PURE=true to run slowly"
+            f"the native modules of fastpath are not built ({fastpath.WHY}): run `make build`, or set TIDINGS_ALLOW_PURE=true to run slowly"
         )
 
 
@@ -81,8 +82,7 @@ async def _live(name: str, settings: Settings, build: Build) -> None:
     async with AsyncExitStack() as stack:
         store = await Store.connect(settings.redis_url)
         stack.push_async_callback(store.close)
-        stack.callback(telemetry.shutdown)
-        _serve_metrics(settings, stack)
+        serve_metrics(settings.metrics_listen)
         runnables = await stack.enter_async_context(build(Context(settings, store)))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, _stop_all, name, runnables)
@@ -97,11 +97,3 @@ def _stop_all(name: str, runnables: Sequence[Runnable]) -> None:
     log.info("draining", extra={"station": name})
     for runnable in runnables:
         runnable.stop()
-
-
-def _serve_metrics(settings: Settings, stack: AsyncExitStack) -> None:
-    host, port = split_listen(settings.metrics_listen)
-    if port:
-        server, thread = prometheus_client.start_http_server(port, host)
-        stack.callback(thread.join)
-        stack.callback(server.shutdown)

@@ -17,6 +17,7 @@ from core import members, poison
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import LedgerUnavailable, StoreError, StoreFull, StoreUnavailable
 from core.lane import Lane
+from core.metrics import BATCH_ITEMS, FENCED
 from core.store import Store, persist
 from core.streams import Entry, Settlement, Streams
 
@@ -209,6 +210,7 @@ class StationLoop:
                 settlements = [poison.settlement(e, lane.partition, self._clock.now_ms()) for e in spoilt]
                 log.error("%d entries set aside as poison", len(spoilt), extra={"station": self.station})
             else:
+                BATCH_ITEMS.observe((self.station,), sum(entry.records for entry in entries))
                 settlements = await self._handle(Batch(lane.partition, entries, self._settle, self._stopping))
             await self._settle(settlements)
         except Exception:
@@ -237,6 +239,7 @@ class StationLoop:
             return []
         ours = await persist(lambda: self._streams.settle(settlements), on_retry=self._complain)
         if not all(ours):
+            FENCED.labels(self.station).inc(ours.count(False))
             log.warning("%d of %d entries were claimed by another process meanwhile", ours.count(False), len(ours))
         return ours
 

@@ -34,6 +34,11 @@ class Entry:
     deliveries: int = 1
     done: bytes = b""
 
+    @property
+    def records(self) -> int:
+        """How many records the frame says it has."""
+        return int.from_bytes(self.frame[4:8], "little")
+
 
 @dataclass(frozen=True, slots=True)
 class Append:
