@@ -23,9 +23,17 @@ from pydantic_settings import (
 )
 
 from core.errors import ConfigError
-from core.settings import Settings, split_listen
+from core.settings import ClientSettings, Settings, split_listen
 
-__all__ = ["Settings", "child_environment", "load_settings", "require", "split_listen"]
+__all__ = [
+    "ClientSettings",
+    "Settings",
+    "child_environment",
+    "load_client_settings",
+    "load_settings",
+    "require",
+    "split_listen",
+]
 
 PREFIX = "TIDINGS_"
 FILE_VARIABLE = "TIDINGS_CONFIG"
@@ -56,6 +64,17 @@ class _Environment(Settings, BaseSettings):
         if file.suffix == ".toml":
             return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
         return init_settings, env_settings, DotEnvSettingsSource(settings_cls, file)
+
+
+class _ClientEnvironment(ClientSettings, BaseSettings):
+    """The same for a caller; variables only."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True)
+
+
+def load_client_settings() -> ClientSettings:
+    """TIDINGS_TARGET, TIDINGS_API_KEY and TIDINGS_CA_FILE."""
+    return _ClientEnvironment()
 
 
 def load_settings(*, partial: bool = False) -> Settings:

@@ -228,3 +228,16 @@ class Settings(BaseModel):
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("tls_client_ca needs tls_cert and tls_key")
         return self
+
+
+class ClientSettings(BaseModel):
+    """What a caller may set: the client and the command line read it, no station does."""
+
+    model_config = _MODEL
+
+    target: str = ""
+    """the gateway, host:port"""
+    api_key: SecretStr = NO_SECRET
+    """the API key, made with tidings key create"""
+    ca_file: Path | None = None
+    """certificate authority (PEM) of the gateway's certificate; turns TLS on"""

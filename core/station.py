@@ -74,9 +74,24 @@ class StationLoop:
         poison_limit: int = 3,
         concurrency: int = 1,
         budget: int = BUDGET,
+        may_read: Callable[[], bool] = lambda: True,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`sources(partition)` are the streams to read, most urgent first; `concurrency` the batches in hand per lane."""
+        """A process of `station`, reading with consumer group `group`.
+
+        Args:
+            store: Redis.
+            station: its name among members and in metrics, e.g. "sender-email".
+            group: the consumer group.
+            sources: the streams of a partition, most urgent first.
+            handler: the station's own work.
+            partitions: how many there are.
+            poison_limit: deliveries after which an entry is set aside, see core/poison.py.
+            concurrency: batches in hand per lane; above 1 there is one more place, for the most urgent stream.
+            budget: records in one slice.
+            may_read: asked before each read; while it says no, the queue is the buffer (a halted channel, an open breaker).
+            clock: what time is due by.
+        """
         self.station = station
         self.name = members.new_name()
         self._store = store
@@ -85,6 +100,7 @@ class StationLoop:
         self._budget = budget
         self._concurrency = concurrency
         self._poison_limit = poison_limit
+        self._may_read = may_read
         self._streams = Streams(store, group, self.name)
         self._members = members.Members(store, station, self.name)
         self._lanes = [Lane(p, sources(p)) for p in range(partitions)]
@@ -185,7 +201,7 @@ class StationLoop:
 
     async def _next(self, lane: Lane) -> list[Entry]:
         """The next slice: what the dead left, what was set back, what is due or new; waits a little if there is nothing."""
-        if not lane.owned.is_set():
+        if not lane.owned.is_set() or not self._may_read():
             await asyncio.sleep(BLOCK_MS / 1000)
             return []
         now_ms = self._clock.now_ms()

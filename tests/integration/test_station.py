@@ -182,3 +182,18 @@ async def test_groups_are_made_again_after_a_flush(store: Store) -> None:
         await store.send([["FLUSHALL"]])
         await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("after"))])
         await eventually(lambda: book.seen == ["after"], 10)
+
+
+async def test_while_it_may_not_read_the_queue_is_the_buffer(store: Store) -> None:
+    book, gate = Notebook(), [False]
+    loop = StationLoop(store, "dispatcher", keys.DISPATCHERS, sources, book, partitions=1, may_read=lambda: gate[0])
+    task = asyncio.create_task(loop.run())
+    await eventually(lambda: bool(loop.living), 10)
+    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("patient"))])
+    await asyncio.sleep(0.3)
+    assert book.seen == []
+    assert [(s.depth, s.lag) for s in await census(store, 1) if s.stream == "in:high"] == [(1, 1)]
+    gate[0] = True
+    await eventually(lambda: book.seen == ["patient"], 10)
+    loop.stop()
+    await task
