@@ -2,3 +2,7 @@
 
 Other rooms open a Ledger and get frozen values (ledger.values); no psycopg type leaves this package.
 """
+
+from ledger.ledger import Ledger
+
+__all__ = ["Ledger"]

@@ -127,7 +127,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class StoredDelivery:
-    """What became of a notification on one channel (and, for push, one device). The last event of the timeline is the status."""
+    """What became of a notification on one channel (and, for push, one device); its status is that of its last event."""
 
     channel: Channel | None  # None: it ended before it was routed
     device: int
@@ -149,7 +149,7 @@ class StoredNotification:
     notification_id: bytes
     type: str
     priority: Priority
-    klass: Class
+    klass: Class | None  # None: not known yet
     recipient_id: str
     template: str
     source: str

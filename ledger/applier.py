@@ -1,0 +1,104 @@
+"""Writes outcomes: entries of a stream in, rows of deliveries and events out, one transaction for all, each entry once.
+
+The entries' ids are written in the transaction of their rows, so an entry that is handed in again changes nothing.
+"""
+
+import logging
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from psycopg import AsyncConnection, errors
+
+from core.errors import LedgerError, LedgerUnavailable
+from fastpath import Record
+from ledger.database import Database, Row
+from ledger.fold import Folded, Key, fold
+from ledger.partitions import Partitions, days_of
+from ledger.rows import copy_deliveries, copy_events
+from ledger.sql import load
+
+log = logging.getLogger("tidings.ledger")
+
+_SQL = load("applier")
+
+KEEP_APPLIED = "1 day"  # an entry is settled milliseconds after it is applied; this is for a ledger that stood still meanwhile
+TRIES = 4  # of a transaction that met a row or lacked a partition; each try knows more than the one before
+
+
+class Frame(NamedTuple):
+    """One entry of an outcomes stream, unpacked."""
+
+    entry_id: str  # "milliseconds-sequence"
+    outcomes: Sequence[Record]
+    waiting: bool = False  # its id is one of the waiting stream beside the stream
+
+
+class Applier:
+    """Applies the frames of outcomes streams."""
+
+    def __init__(self, database: Database, partitions: Partitions) -> None:
+        self._database = database
+        self._partitions = partitions
+
+    async def apply(self, partition: int, frames: Sequence[Frame]) -> None:
+        """Writes the outcomes of all frames that were not applied before; when it returns they are durable.
+
+        Raises:
+            LedgerUnavailable: nothing was written, or it was and the answer got lost: repeat it.
+            LedgerError: PostgreSQL refused a row; nothing was written.
+        """
+        await self._partitions.ensure(days_of(o.id for frame in frames for o in frame.outcomes))
+        written: set[Key] = set()
+        for _ in range(TRIES):
+            try:
+                await self._apply(partition, frames, written)
+                return
+            except LedgerError as error:
+                if isinstance(error.__cause__, errors.UniqueViolation):
+                    written |= await self._written(frames)
+                elif isinstance(error.__cause__, errors.CheckViolation):  # no partition: somebody dropped one
+                    self._partitions.forget()
+                    await self._partitions.ensure(days_of(o.id for frame in frames for o in frame.outcomes))
+                else:
+                    raise
+        raise LedgerUnavailable("other processes write the same deliveries")
+
+    async def _apply(self, partition: int, frames: Sequence[Frame], written: Collection[Key]) -> None:
+        async with self._database.transaction() as connection:
+            fresh = await self._claim(connection, partition, frames)
+            folded = fold((o for frame in fresh for o in frame.outcomes), written)
+            await self._copy(connection, folded)
+
+    async def _claim(self, connection: AsyncConnection[Row], partition: int, frames: Sequence[Frame]) -> list[Frame]:
+        """Notes the frames as applied; those that had not been."""
+        keys = {(*_split(frame.entry_id), frame.waiting): frame for frame in frames}
+        ms, seq, waiting = map(list, zip(*keys, strict=True)) if keys else ([], [], [])
+        cursor = await connection.execute(_SQL["claim"], {"partition": partition, "ms": ms, "seq": seq, "waiting": waiting})
+        claimed = set(await cursor.fetchall())
+        if len(claimed) < len(frames):
+            log.info("%d of %d entries were applied before", len(frames) - len(claimed), len(frames))
+        return [frame for key, frame in keys.items() if key in claimed]
+
+    async def _copy(self, connection: AsyncConnection[Row], folded: Folded) -> None:
+        if folded.lives:
+            async with connection.cursor().copy(_SQL["copy_deliveries"]) as copy:
+                await copy.write(copy_deliveries(folded.lives))
+        if folded.late:
+            async with connection.cursor().copy(_SQL["copy_events"]) as copy:
+                await copy.write(copy_events(folded.late))
+
+    async def _written(self, frames: Sequence[Frame]) -> set[Key]:
+        """Deliveries of these frames that have their row: their first outcome was told twice, as by a split frame."""
+        ids = sorted({UUID(bytes=o.id) for frame in frames for o in frame.outcomes})
+        rows = await self._database.fetch(_SQL["written"], {"ids": ids, "first": ids[0], "last": ids[-1]})
+        return {(id_.bytes, channel, device) for id_, channel, device in rows}
+
+    async def prune(self) -> None:
+        """Forgets entries that were settled long ago."""
+        await self._database.execute(_SQL["prune"], {"age": KEEP_APPLIED})
+
+
+def _split(entry_id: str) -> tuple[int, int]:
+    ms, _, seq = entry_id.partition("-")
+    return int(ms), int(seq)

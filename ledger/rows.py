@@ -1,0 +1,184 @@
+"""Packs folded outcomes as rows of PostgreSQL's binary COPY, and reads the packed outcomes of a row back. Pure.
+
+The column lists are DELIVERIES and EVENTS, in the order of the COPY statements in queries/applier.sql. Packed by struct
+straight from the records, as a value object per row would cost more than the rest of the ledger's work together.
+
+A row's `outcomes` are the outcomes folded into it, one after the other:
+
+    u8 status | u8 station | u8 error class | u16 attempt | u16 units | i64 at (ms) | i64 sending (ms) |
+    u16 length of each of provider, provider_id, code, reason | these strings (UTF-8)          (big endian)
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from struct import Struct
+
+from core.ids import time_of
+from core.model import Station, Status
+from fastpath import Record
+from ledger.fold import Life
+from ledger.values import Report
+
+COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_END = b"\xff\xff"
+
+EPOCH_MS = 946_684_800_000  # PostgreSQL counts from 2000-01-01
+LAST_MS = 4_102_444_800_000  # a time that no clock says, it is cut to fit into a column
+SMALL = 0x7FFF  # smallint's highest
+REASON_MAX = 2_000  # characters of a provider's words; no provider has more to say
+WORD_MAX = 256
+
+_NULL = b"\xff\xff\xff\xff"
+_LENGTH = Struct(">i")
+_TIME = Struct(">iq")
+_OUTCOME = Struct(">BBBHHqqHHHH")
+_DELIVERY = Struct(">hi16siqiqiiihihihihihihih")
+_EVENT_HEAD = Struct(">hi16siq")
+_EVENT_CODES = Struct(">ihihihihihihih")
+
+
+def copy_deliveries(lives: Iterable[Life]) -> bytes:
+    """The whole body of a binary COPY into deliveries."""
+    return b"".join([COPY_HEAD, *map(_delivery, lives), COPY_END])
+
+
+def copy_events(late: Iterable[Record]) -> bytes:
+    """The whole body of a binary COPY into events."""
+    return b"".join([COPY_HEAD, *map(_event, late), COPY_END])
+
+
+def happened_ms(outcome: Record) -> int:
+    """When an outcome happened; a record that does not say falls back on what it does say."""
+    return outcome.at_ms or outcome.queued_ms or accepted_ms(outcome)
+
+
+def accepted_ms(outcome: Record) -> int:
+    """When the notification was accepted; its id tells if the record does not."""
+    return outcome.accepted_ms or time_of(outcome.id)
+
+
+def _delivery(life: Life) -> bytes:
+    first, last, told = life
+    packed = b"".join(map(_pack, told))
+    verdicts = first.verdicts
+    return b"".join(
+        (
+            _DELIVERY.pack(
+                20, 16, first.id,
+                8, _microseconds(accepted_ms(first)),
+                8, _microseconds(happened_ms(last)),
+                4, first.version,
+                2, first.channel,
+                2, first.device,
+                2, first.priority,
+                2, first.klass,
+                2, last.status,
+                2, min(max(o.attempt for o in told), SMALL),
+                2, min(sum(o.extra for o in told), SMALL),
+            ),
+            _trace(first.traceparent),
+            _word(first.type),
+            _text(first.recipient_id),
+            _word(first.template),
+            _word(first.language),
+            _word(first.source),
+            _word(last.provider or next((o.provider for o in told if o.provider), "")),
+            _LENGTH.pack(len(packed)),
+            packed,
+            _blob(verdicts) if verdicts else _NULL,
+        )
+    )  # fmt: skip
+
+
+def _event(outcome: Record) -> bytes:
+    sending_ms = outcome.sending_ms
+    return b"".join(
+        (
+            _EVENT_HEAD.pack(16, 16, outcome.id, 8, _microseconds(happened_ms(outcome))),
+            _TIME.pack(8, _microseconds(sending_ms)) if sending_ms else _NULL,
+            _EVENT_CODES.pack(
+                2, outcome.channel,
+                2, outcome.device,
+                2, outcome.status,
+                2, outcome.station,
+                2, min(outcome.attempt, SMALL),
+                2, outcome.error_class,
+                2, min(outcome.extra, SMALL),
+            ),
+            _word(outcome.type) if outcome.type else _NULL,
+            _text(outcome.recipient_id) if outcome.recipient_id else _NULL,
+            _word(outcome.provider),
+            _text(outcome.provider_id[:WORD_MAX]),
+            _text(outcome.code[:WORD_MAX]),
+            _text(outcome.reason[:REASON_MAX]),
+        )
+    )  # fmt: skip
+
+
+def _pack(outcome: Record) -> bytes:
+    provider = outcome.provider.encode()
+    provider_id = outcome.provider_id[:WORD_MAX].encode()
+    code = outcome.code[:WORD_MAX].encode()
+    reason = outcome.reason[:REASON_MAX].encode()
+    return (
+        _OUTCOME.pack(
+            outcome.status,
+            outcome.station,
+            outcome.error_class,
+            outcome.attempt,
+            min(outcome.extra, SMALL),
+            happened_ms(outcome),
+            outcome.sending_ms,
+            len(provider),
+            len(provider_id),
+            len(code),
+            len(reason),
+        )
+        + provider
+        + provider_id
+        + code
+        + reason
+    )
+
+
+def unpack(outcomes: bytes) -> list[Report]:
+    """The outcomes that were folded into a row."""
+    reports = []
+    offset = 0
+    while offset < len(outcomes):
+        status, station, error_class, attempt, units, at_ms, sending_ms, *lengths = _OUTCOME.unpack_from(outcomes, offset)
+        offset += _OUTCOME.size
+        words = []
+        for length in lengths:
+            words.append(outcomes[offset : offset + length].decode())
+            offset += length
+        reports.append(Report(Status(status), Station(station), attempt, at_ms, sending_ms, error_class, units, *words))
+    return reports
+
+
+def _microseconds(ms: int) -> int:
+    return (min(max(ms, 0), LAST_MS) - EPOCH_MS) * 1000
+
+
+def _blob(raw: bytes) -> bytes:
+    if b"\0" in raw:  # the one character that PostgreSQL's text cannot hold
+        raw = raw.replace(b"\0", b"\xef\xbf\xbd")
+    return _LENGTH.pack(len(raw)) + raw
+
+
+def _text(value: str) -> bytes:
+    return _blob(value.encode())
+
+
+_word = lru_cache(maxsize=8192)(_text)  # types, templates, languages, providers: few values, seen again and again
+
+
+def _trace(traceparent: str) -> bytes:
+    """The trace id out of a W3C traceparent (version-trace-span-flags), as a uuid's 16 bytes."""
+    if len(traceparent) < 55:
+        return _NULL
+    try:
+        trace_id = bytes.fromhex(traceparent[3:35])
+    except ValueError:
+        return _NULL
+    return _LENGTH.pack(16) + trace_id if len(trace_id) == 16 else _NULL  # fromhex skips blanks
