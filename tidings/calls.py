@@ -66,7 +66,7 @@ def retry_delay(error: ClientError, attempt: int, remaining: float, jitter: floa
     return delay if delay < remaining else None
 
 
-def invoke(rpc: Callable[[Stubs], grpc.UnaryUnaryMultiCallable[Q, A]], request: Q, timeout: float) -> Operation[A]:
+def invoke(rpc: "Callable[[Stubs], grpc.UnaryUnaryMultiCallable[Q, A]]", request: Q, timeout: float) -> Operation[A]:
     """One call, tried again until it is answered for good or its deadline is near."""
     ends = time.monotonic() + timeout
     for attempt in count():
