@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import inspect
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -11,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
+
+import pytest
 
 T = TypeVar("T")
 
@@ -74,3 +77,14 @@ def psql(url: str, statement: str) -> str:
 def with_database(url: str, name: str) -> str:
     """The URL of another database (or Redis database number) of the same server."""
     return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def needs(*programs: str) -> str:
+    """The path of the first of these programs that is installed; without one the test is skipped, or fails where CI is set."""
+    for program in programs:
+        if path := shutil.which(program):
+            return path
+    reason = f"none of {', '.join(programs)} is installed"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,60 @@
+# Each target works alone as the first command after a clone: it makes .venv, installs and compiles what is missing.
+# Needs Python 3.11 or later, gcc and make; another Python than python3: make PYTHON=python3.12 demo
+
+PYTHON ?= python3
+BIN := .venv/bin
+ROOMS := core dispatcher fastpath gateway ledger senders tidings tests $(wildcard bench) setup.py
+BUILT_FROM := pyproject.toml setup.py $(wildcard proto/tidings/v1/*.proto fastpath/*.pyx fastpath/*.pxd)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo up test lint bench build lock clean
+.DELETE_ON_ERROR:
+
+help: ## Show this
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: .venv/.ready ## Start everything, send one notification per provider, show what became of them, stop
+	@$(BIN)/tidings demo $(ARGS)
+
+up: .venv/.ready ## Start everything and stay up until Ctrl-C
+	@$(BIN)/tidings up $(ARGS)
+
+test: .venv/.ready ## Run all tests; some of them: make test ARGS="tests/unit -k router"
+	$(BIN)/pytest -n 2 $(ARGS)
+
+lint: .venv/.ready ## Run all linters
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(ROOMS)
+	cd proto && ../$(BIN)/buf lint
+	@! git ls-files -- '*_pb2*' 2>/dev/null | grep . || { echo 'Generated stubs must not be committed (the lines above)'; exit 1; }
+
+bench: .venv/.ready ## Run the benchmarks
+	$(BIN)/python -m bench $(ARGS)
+
+build: ## Make the stubs and native modules again
+	@rm -f .venv/.ready
+	@$(MAKE) --no-print-directory .venv/.ready
+
+lock: .venv/.installed ## Write requirements.lock anew from pyproject.toml
+	$(BIN)/pip install -q uv
+	@echo '# Made by `make lock` from pyproject.toml, for every platform; no edits by hand.' > requirements.lock
+	$(BIN)/uv pip compile -q --universal --upgrade --python-version 3.11 --all-extras --no-header --no-annotate pyproject.toml >> requirements.lock
+
+clean: ## Remove everything that the build and the tools made
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/acceptance/node/node_modules
+	rm -f tidings/v1/*_pb2* fastpath/*.c fastpath/*.so fastpath/*.html
+	find $(filter-out setup.py,$(ROOMS)) -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'tidings needs Python 3.11 or later; name one: make PYTHON=/path/to/python3.12'; exit 1; }
+	@echo 'Installing into .venv (the first time takes a minute) ...'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install -q -r requirements.lock
+	@touch $@
+
+.venv/.ready: .venv/.installed $(BUILT_FROM)
+	@echo 'Building stubs and native modules ...'
+	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
