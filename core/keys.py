@@ -67,6 +67,21 @@ def idempotency(partition: int, digest: str) -> str:
     return _at(partition, f"idem:{digest}")
 
 
+def halts() -> str:
+    """Hash: channels that an operator or the dead-letter limit has halted -> why and since when."""
+    return f"{PREFIX}:halts"
+
+
+def bucket(account: str) -> str:
+    """Hash: the token bucket of a provider account, shared by all senders."""
+    return f"{PREFIX}:bucket:{account}"
+
+
+def health(channel: Channel) -> str:
+    """Hash: each sender process' view of its providers' breakers and weights, for operators."""
+    return f"{PREFIX}:health:{CHANNEL_NAMES[channel]}"
+
+
 def members(station: str) -> str:
     """Sorted set: living processes of a station by the time (ms) of their last heartbeat."""
     return f"{PREFIX}:members:{station}"

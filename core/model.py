@@ -73,7 +73,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.OPENED: frozenset({Status.CLICKED}),
     Status.CLICKED: frozenset(),
     Status.READ: frozenset(),
-    Status.DEAD: frozenset({Status.SENDING}),  # a replay
+    Status.DEAD: frozenset({Status.QUEUED, Status.EXPIRED, Status.CANCELLED}),  # replayed, too late for it, dropped
     Status.FAILED: frozenset(),
     Status.SUPPRESSED: frozenset(),
     Status.EXPIRED: frozenset(),
@@ -143,10 +143,11 @@ class ErrorClass(IntEnum):
     """What a failed attempt was; the retry decision looks at nothing else of it."""
 
     NONE = 0
-    TEMPORARY = 1  # connection refused, 5xx: nothing was taken, try again
+    TEMPORARY = 1  # 5xx: nothing was taken, try again
     THROTTLED = 2  # 429: the provider asks for patience
     PERMANENT = 3  # invalid address, rejected content
     UNREGISTERED = 4  # the address is gone for good (push token, hard bounce)
     AMBIGUOUS = 5  # the request went out and no answer came: it may have been taken
     MISCONFIGURED = 6  # credentials refused: no recipient is at fault
     POISON = 7  # its consumer died on it again and again
+    UNREACHABLE = 8  # no connection, no name: the provider never saw it, and it costs no attempt

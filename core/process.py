@@ -74,7 +74,8 @@ def run_station(name: str, build: Build) -> None:
 def _require_native(settings: Settings) -> None:
     if not fastpath.NATIVE and not settings.allow_pure:
         raise ConfigError(
-            f"the native modules of fastpath are not built ({fastpath.WHY}): run `make build`, or set TIDINGS_ALLOW_PURE=true to run slowly"
+            f"the native modules of fastpath are not built ({fastpath.WHY}): run `make build`, "
+            "or set TIDINGS_ALLOW_PURE=true to run slowly"
         )
 
 

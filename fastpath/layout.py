@@ -39,7 +39,7 @@ SLOTS: dict[str, tuple[int, int, bool]] = {
     "error_class": (14, 1, False),  # core.model.ErrorClass of the last failure
     "flags": (15, 1, False),
     "version": (16, 4, False),  # template version
-    "extra": (20, 4, False),  # notification: dedupe window in seconds; outcome: billed units (SMS segments)
+    "extra": (20, 4, False),  # notification: dedupe window (s); delivery: attempts spent before a replay; outcome: billed units
     # 24..40: id, 16 bytes
     "accepted_ms": (40, 8, True),
     "at_ms": (48, 8, True),  # notification: created by the caller; delivery: not before; outcome: when it happened

@@ -1,0 +1,95 @@
+"""The shared token bucket keeps its laws whatever is asked when; halts are agreed on."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from core.bucket import Bucket, Rate
+from core.halts import Halts
+from core.model import Channel
+from core.store import Store
+
+NOW = 1_700_000_000_000
+ASKS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 40), st.booleans()), max_size=30)
+
+
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(per_s=st.integers(1, 200), burst=st.integers(1, 100), reserve=st.integers(0, 50), asks=ASKS)
+def test_no_sequence_of_asks_gets_more_than_the_rate(
+    redis_url: str, per_s: int, burst: int, reserve: int, asks: list[tuple[int, int, bool]]
+) -> None:
+    async def run() -> None:
+        store = await Store.connect(redis_url)
+        await store.redis.flushdb()
+        bucket = await Bucket(store, "account", Rate(per_s, burst, reserve)).open()
+        now_ms, granted, usual = NOW, 0, 0
+        for step, wanted, critical in asks:
+            now_ms += step
+            grant = await bucket.take(wanted, critical=critical, now_ms=now_ms)
+            assert 0 <= grant.tokens <= wanted
+            assert grant.tokens == wanted or grant.wait_ms > 0
+            granted += grant.tokens
+            usual += 0 if critical else grant.tokens
+            assert granted <= burst + per_s * (now_ms - NOW) / 1000 + 1e-6
+        if usual == granted:  # only usual ones asked: the reserve is untouched
+            left = await bucket.take(10**6, critical=True, now_ms=now_ms)
+            assert left.tokens >= min(reserve, burst - 1)
+        await store.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+async def bucket(store: Store) -> Bucket:
+    return await Bucket(store, "account", Rate(per_s=100, burst=50, reserve=10)).open()
+
+
+async def test_it_fills_at_its_rate(bucket: Bucket) -> None:
+    assert (await bucket.take(100, now_ms=NOW)).tokens == 40
+    empty = await bucket.take(1, now_ms=NOW)
+    assert (empty.tokens, empty.wait_ms) == (0, 10)
+    assert (await bucket.take(100, now_ms=NOW + 100)).tokens == 10
+    assert (await bucket.take(100, critical=True, now_ms=NOW + 100)).tokens == 10
+
+
+async def test_senders_share_it(store: Store, bucket: Bucket) -> None:
+    other = await Bucket(store, "account", bucket.rate).open()
+    assert (await bucket.take(30, now_ms=NOW)).tokens + (await other.take(30, now_ms=NOW)).tokens == 40
+
+
+async def test_refusals_slow_it_down_and_quiet_time_brings_it_back(bucket: Bucket) -> None:
+    assert (await bucket.slow_down(now_ms=NOW)).per_s == 50
+    assert (await bucket.slow_down(now_ms=NOW + 10)).per_s == 50  # the same second's news
+    assert (await bucket.slow_down(now_ms=NOW + 1000)).per_s == 25
+    for second in range(2, 60):
+        last = await bucket.take(0, now_ms=NOW + second * 1000)
+    assert last.per_s == 100
+
+
+async def test_it_never_stops_for_good(bucket: Bucket) -> None:
+    for second in range(20):
+        slow = await bucket.slow_down(now_ms=NOW + second * 1000)
+    assert slow.per_s == 5
+
+
+async def test_a_clock_that_was_set_back_fills_nothing_twice(bucket: Bucket) -> None:
+    await bucket.take(100, critical=True, now_ms=NOW)
+    assert (await bucket.take(100, critical=True, now_ms=NOW - 60_000)).tokens == 0
+    assert (await bucket.take(100, critical=True, now_ms=NOW)).tokens == 0
+
+
+async def test_redis_own_clock_serves_too(bucket: Bucket) -> None:
+    assert (await bucket.take(5)).tokens == 5
+
+
+async def test_a_halt_stands_until_it_is_lifted(store: Store) -> None:
+    halts = Halts(store)
+    assert await halts.list() == []
+    assert await halts.halt(Channel.SMS, "too many dead letters")
+    assert not await halts.halt(Channel.SMS, "another reason")
+    assert [(h.channel, h.reason) for h in await Halts(store).list()] == [(Channel.SMS, "too many dead letters")]
+    assert [await halts.resume(Channel.SMS), await halts.resume(Channel.SMS)] == [True, False]
+    assert await halts.list() == []
