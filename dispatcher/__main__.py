@@ -14,12 +14,11 @@ from dispatcher.decide import Decider
 from dispatcher.dedupe import Dedupe
 from dispatcher.people import People
 from dispatcher.rules import configured
-from dispatcher.station import DispatcherHandler
+from dispatcher.station import STATION, DispatcherHandler
 from dispatcher.templates import Templates
 from fastpath import RenderCache
 from ledger import Ledger
 
-STATION = "dispatcher"
 RENDER_BYTES = 64 * 1024 * 1024  # rendered content kept for equal inputs
 
 

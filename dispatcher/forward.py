@@ -27,6 +27,7 @@ class Outbox:
         self._now_ms = now_ms
         self._deliveries: defaultdict[tuple[int, int], list[Record]] = defaultdict(list)
         self._outcomes: list[Record] = []
+        self._refusals: defaultdict[tuple[int, int, Status], list[Record]] = defaultdict(list)
 
     def add(self, source: Record, plan: Plan, traceparent: str) -> None:
         """Takes in one notification's plan; `traceparent` is what the sender's spans hang on ("" for none)."""
@@ -36,6 +37,14 @@ class Outbox:
             self._outcomes.append(self._queued(source, letter, plan.version))
         for refusal in plan.refusals:
             self._outcomes.append(self._refused(source, refusal, plan.version))
+            self._refusals[refusal.channel, source.priority, refusal.status].append(self._outcomes[-1])
+
+    def tally(self) -> Iterator[tuple[int, int, Status, Sequence[Record]]]:
+        """What was taken in, for the metrics: (channel, priority, status, records) each."""
+        for (channel, priority), records in self._deliveries.items():
+            yield channel, priority, Status.QUEUED, records
+        for (channel, priority, status), records in self._refusals.items():
+            yield channel, priority, status, records
 
     def appends(self) -> tuple[Append, ...]:
         """Frames for every stream that gets something, deliveries before their outcomes."""

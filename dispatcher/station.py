@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core import telemetry
+from core import metrics, telemetry
 from core.clock import SYSTEM_CLOCK, Clock
 from core.ids import format_id
 from core.station import Batch
@@ -21,6 +21,7 @@ from dispatcher.templates import Template, TemplateKey, Templates
 from fastpath import Record, pack_frame, unpack_frame
 from ledger.values import StoredRecipient
 
+STATION = "dispatcher"
 AWAY_MS = 5_000  # a notification that needs the ledger while it is away is looked at again after this
 
 
@@ -138,9 +139,11 @@ class DispatcherHandler:
         waits: list[Wait] = []
         for item, traceparent in zip(items, traceparents, strict=True):
             if item.dropped:
-                continue
-            if item.plan is None:
+                metrics.handled(STATION, 0, item.record.priority, "repeated", [item.record], now_ms=now_ms)
+            elif item.plan is None:
                 waits.append(Wait(pack_frame([item.record]), now_ms + AWAY_MS, item.record.attempt))
             else:
                 outbox.add(item.record, item.plan, traceparent)
+        for channel, priority, status, records in outbox.tally():
+            metrics.handled(STATION, channel, priority, status.name.lower(), records, now_ms=now_ms)
         return Settlement(entry, appends=outbox.appends(), waits=tuple(waits))
