@@ -12,6 +12,7 @@ from typing import TypeAlias
 from core.model import Class, ErrorClass
 
 AMBIGUOUS_WAIT_MS = 30_000  # time for a webhook to settle an unanswered attempt before it is repeated
+UNREACHABLE_MAX_MS = 24 * 3600 * 1000  # a provider that was gone for a day is an operator's business
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def decide(
     now_ms: int,
     expires_ms: int = 0,
     retry_after_ms: int = 0,
+    accepted_ms: int = 0,
     rng: random.Random | None = None,
 ) -> Decision:
     """What to do after attempt number `attempt` (from 1) failed with `error_class`.
@@ -67,6 +69,7 @@ def decide(
         now_ms: the clock, milliseconds since the epoch.
         expires_ms: no attempt at or after this; 0 for no expiry.
         retry_after_ms: the provider's own wish (429), milliseconds from now; 0 for none.
+        accepted_ms: when the notification was accepted; bounds how long an unreachable provider is waited for.
         rng: source of jitter.
     """
     if error_class in _PERMANENT:
@@ -75,9 +78,14 @@ def decide(
         return Dead()
     if error_class is ErrorClass.AMBIGUOUS and klass is Class.PROMOTIONAL:
         return Unknown()
-    if attempt > len(schedule):
+    if error_class is ErrorClass.UNREACHABLE and schedule:
+        if accepted_ms and now_ms - accepted_ms > UNREACHABLE_MAX_MS:
+            return Dead()
+        step = schedule[0]  # the provider did not see it: no attempt is spent
+    elif attempt > len(schedule):
         return Dead()
-    step = schedule[attempt - 1]
+    else:
+        step = schedule[attempt - 1]
     if error_class is ErrorClass.AMBIGUOUS:
         step = max(step, AMBIGUOUS_WAIT_MS)
     wait_ms = int(step * (0.5 + 0.5 * (rng or random).random()))

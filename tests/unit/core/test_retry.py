@@ -39,6 +39,8 @@ def after(attempt: int, error: ErrorClass, schedule: tuple[int, ...] = USUAL, **
         (after(1, ErrorClass.AMBIGUOUS, klass=Class.PROMOTIONAL), Unknown()),
         (after(1, ErrorClass.AMBIGUOUS, CRITICAL), Retry(NOW + 29_999)),
         (after(1, ErrorClass.MISCONFIGURED), Retry(NOW + 59_999)),
+        (after(9, ErrorClass.UNREACHABLE), Retry(NOW + 59_999)),
+        (after(9, ErrorClass.UNREACHABLE, accepted_ms=NOW - 86_400_001), Dead()),
     ],
 )
 def test_the_table(decision: Decision, expected: Decision) -> None:
@@ -62,9 +64,9 @@ def test_no_decision_breaks_a_law(data: st.DataObject, error: ErrorClass, klass:
         rng=random.Random(seed),
     )
     if isinstance(decision, Retry):
-        assert attempt <= len(schedule)
+        assert attempt <= len(schedule) or error is ErrorClass.UNREACHABLE
         assert decision.due_ms >= NOW + max(1, retry_after_ms)
         assert not expires_ms or decision.due_ms < expires_ms
-        assert decision.due_ms <= NOW + max(retry_after_ms, schedule[attempt - 1], AMBIGUOUS_WAIT_MS)
+        assert decision.due_ms <= NOW + max(retry_after_ms, max(schedule), AMBIGUOUS_WAIT_MS)
     if error in (ErrorClass.PERMANENT, ErrorClass.UNREGISTERED):
         assert decision == Fail()
