@@ -44,7 +44,10 @@ class Addresses(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A notification's values in normal form: what a record is made of. `names` are the top-level keys of `data`."""
+    """A notification's values in normal form: what a record is made of.
+
+    `template` is "" if it cannot be looked up; `names` are the top-level keys of `data`, None if data cannot be used.
+    """
 
     type: str
     priority: int
@@ -53,7 +56,7 @@ class Draft(NamedTuple):
     to: Addresses
     template: str
     version: int
-    names: KeysView[str]
+    names: KeysView[str] | None
     data: bytes
     source: str
     at_ms: int
@@ -93,6 +96,7 @@ def notification(n: notifications_pb2.Notification, now_ms: int) -> tuple[Draft,
     template = faults.check("template", fields.name, n.template)
     if n.template_version > VERSION_MAX:
         faults.note("template_version", ErrorReason.ERROR_REASON_TOO_LARGE, f"is more than {VERSION_MAX}")
+        template = ""
     values, encoded, bad_data = plain(n.data)
     faults.extend(v.under("data") for v in bad_data)
     source = faults.check("source", fields.line, n.source, SOURCE_CHARACTERS) if n.source else ""
@@ -111,7 +115,7 @@ def notification(n: notifications_pb2.Notification, now_ms: int) -> tuple[Draft,
         to,
         template,
         n.template_version,
-        values.keys(),
+        None if bad_data else values.keys(),
         encoded,
         source,
         at_ms,

@@ -1,0 +1,80 @@
+"""Group commit: records that arrive within about a millisecond go to Redis in one round trip, in frames.
+
+A call is answered after its frame's XADD was answered, never before. Knows frames and streams, not what is in a record.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from core import keys
+from core.ids import partition_of, priority_of
+from core.streams import Append
+from fastpath import Record, pack_frame
+from fastpath.layout import FRAME_HEADER
+
+GATHER_S = 0.001
+FRAME_RECORDS = 256  # small enough that a critical frame never waits long for a slice of low ones
+FRAME_BYTES = 512 * 1024
+
+
+def frames(records: Iterable[Record]) -> list[Append]:
+    """The frames of records, one or more for each partition and priority (both are in the id), in the records' order."""
+    open_: dict[bytes, list[Record]] = {}
+    sizes: dict[bytes, int] = {}
+    found: list[Append] = []
+    for record in records:
+        where = record.id[6:8]  # version, partition and priority
+        batch = open_.get(where)
+        size = len(record.raw)
+        if batch is None or len(batch) >= FRAME_RECORDS or sizes[where] + size > FRAME_BYTES:
+            if batch:
+                found.append(_append(batch))
+            batch = open_[where] = []
+            sizes[where] = FRAME_HEADER
+        batch.append(record)
+        sizes[where] += size
+    return found + [_append(batch) for batch in open_.values()]
+
+
+def _append(records: Sequence[Record]) -> Append:
+    first = records[0].id
+    return Append(keys.inbound(partition_of(first), priority_of(first)), pack_frame(records))
+
+
+class Committer:
+    """Writes records to their streams.
+
+    Args:
+        append: Streams.append.
+        gather_s: how long a single record waits for others, seconds.
+    """
+
+    def __init__(self, append: Callable[[Sequence[Append]], Awaitable[list[str]]], *, gather_s: float = GATHER_S) -> None:
+        self._append = append
+        self._gather_s = gather_s
+        self._waiting: list[Record] = []
+        self._flush: asyncio.Task[None] | None = None
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        """Returns when all records are in Redis. A single one may share its frame with other calls'.
+
+        Raises:
+            StoreUnavailable: some may be there and some not.
+            StoreFull: none that Redis refused is.
+        """
+        if len(records) == 1:
+            await self._share(records[0])
+        elif records:
+            await self._append(frames(records))
+
+    async def _share(self, record: Record) -> None:
+        self._waiting.append(record)
+        if self._flush is None:
+            self._flush = asyncio.create_task(self._flush_soon())
+            self._flush.add_done_callback(lambda done: done.cancelled() or done.exception())  # told to whoever still waits
+        await asyncio.shield(self._flush)  # a caller who hangs up does not take the others' frame along
+
+    async def _flush_soon(self) -> None:
+        await asyncio.sleep(self._gather_s)
+        records, self._waiting, self._flush = self._waiting, [], None
+        await self._append(frames(records))
