@@ -17,6 +17,7 @@ from core.ids import time_of
 from core.model import Station, Status
 from fastpath import Record
 from ledger.fold import Life
+from ledger.timeline import billed
 from ledger.values import Report
 
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -59,7 +60,8 @@ def accepted_ms(outcome: Record) -> int:
 
 def _delivery(life: Life) -> bytes:
     first, last, told = life
-    packed = b"".join(map(_pack, told))
+    packed = b"".join(map(pack, told))
+    attempts = max(o.attempt for o in told)
     verdicts = first.verdicts
     return b"".join(
         (
@@ -73,8 +75,8 @@ def _delivery(life: Life) -> bytes:
                 2, first.priority,
                 2, first.klass,
                 2, last.status,
-                2, min(max(o.attempt for o in told), SMALL),
-                2, min(sum(o.extra for o in told), SMALL),
+                2, min(attempts, SMALL),
+                2, min(billed((o.attempt or attempts, o.extra) for o in told), SMALL),
             ),
             _trace(first.traceparent),
             _word(first.type),
@@ -115,7 +117,8 @@ def _event(outcome: Record) -> bytes:
     )  # fmt: skip
 
 
-def _pack(outcome: Record) -> bytes:
+def pack(outcome: Record) -> bytes:
+    """One outcome, packed for the column `outcomes`."""
     provider = outcome.provider.encode()
     provider_id = outcome.provider_id[:WORD_MAX].encode()
     code = outcome.code[:WORD_MAX].encode()

@@ -59,8 +59,17 @@ def build(accepted_ms: int, reports: Iterable[Report]) -> Timeline:
         max(event.attempt for event in events),
         next((r.provider for r in reversed(told) if r.provider), ""),
         next((r.provider_id for r in reversed(told) if r.provider_id), ""),
-        sum(r.units for r in told),
+        billed((place(r.status, r.attempt, latest)[0], r.units) for r in told),
     )
+
+
+def billed(told: Iterable[tuple[int, int]]) -> int:
+    """Billed units of a delivery, from (attempt, units) of each report: an attempt's are told again by what follows it."""
+    found: dict[int, int] = {}
+    for attempt, units in told:
+        if units > found.get(attempt, 0):
+            found[attempt] = units
+    return sum(found.values())
 
 
 def _shown_attempt(report: Report, latest: int) -> int:
