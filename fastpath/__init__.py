@@ -9,7 +9,7 @@ from fastpath.routes import Route, Rule
 
 try:
     from fastpath.dedupe import LocalFilter, content_hash, murmur3
-    from fastpath.records import Record, pack_frame, pack_parts, record, unpack_frame, unpack_parts
+    from fastpath.records import Record, Writer, pack_frame, pack_parts, record, unpack_frame, unpack_parts
     from fastpath.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
     from fastpath.router import Router
@@ -17,7 +17,7 @@ try:
     NATIVE, WHY = True, ""
 except ImportError as error:
     from fastpath.pure.dedupe import LocalFilter, content_hash, murmur3
-    from fastpath.pure.records import Record, pack_frame, pack_parts, record, unpack_frame, unpack_parts
+    from fastpath.pure.records import Record, Writer, pack_frame, pack_parts, record, unpack_frame, unpack_parts
     from fastpath.pure.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.pure.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
     from fastpath.pure.router import Router
@@ -38,6 +38,7 @@ __all__ = [
     "Rule",
     "TemplateInvalid",
     "VariableMissing",
+    "Writer",
     "compile_parts",
     "content_hash",
     "fallback",

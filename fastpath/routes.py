@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 REQUESTED = "requested"  # Route.rule where the caller named the channels
 UNMATCHED = "unmatched"  # Route.rule where no rule matched
+MEMO_MAX = 65_536  # decisions a router remembers: types come from callers, so they must not pile up for good
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +25,10 @@ class Rule:
     mode: Literal["first", "all"] = "first"
 
     def __post_init__(self) -> None:
-        if any(not 1 <= channel <= 8 for channel in self.channels):
-            raise ValueError(f"rule {self.name!r}: a channel is 1 to 8")
+        if any(not 1 <= channel <= 8 for channel in self.channels) or len(set(self.channels)) != len(self.channels):
+            raise ValueError(f"rule {self.name!r}: channels are 1 to 8, each once")
+        if not (0 <= self.priorities <= 255 and 0 <= self.klasses <= 255):
+            raise ValueError(f"rule {self.name!r}: a mask is 0 to 255")
         if self.mode not in ("first", "all"):
             raise ValueError(f"rule {self.name!r}: mode is first or all")
 

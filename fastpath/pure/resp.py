@@ -1,6 +1,6 @@
 """Twin of fastpath/resp.pyx: Redis commands as bytes, and the reply of XREADGROUP as entries. Knows no key and does no I/O."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastpath.errors import FrameError
@@ -52,7 +52,7 @@ def read_entries(reply: Any) -> list[tuple[str, str, bytes]]:
     """
     if reply is None:
         return []
-    streams = reply.items() if isinstance(reply, Mapping) else reply
+    streams = reply.items() if isinstance(reply, dict) else reply
     found = []
     try:
         for stream, entries in streams:
@@ -81,6 +81,8 @@ def _frame(fields: Any) -> bytes:
         return b""
     for at in range(0, len(fields) - 1, 2):
         if fields[at] == FIELD:
-            frame: bytes = fields[at + 1]
+            frame = fields[at + 1]
+            if not isinstance(frame, bytes):
+                raise TypeError("a frame is bytes")
             return frame
     raise FrameError("an entry without a frame")

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from fastpath.routes import REQUESTED, UNMATCHED, Route, Rule
-
-_MEMO_MAX = 65_536  # decisions kept; types come from callers, so the memo must not grow for good
+from fastpath.routes import MEMO_MAX, REQUESTED, UNMATCHED, Route, Rule
 
 
 class Router:
@@ -28,7 +26,7 @@ class Router:
         route = self._memo.get(key)
         if route is None:
             route = _requested(requested, available) if requested else self._ruled(type, priority, klass, available)
-            if len(self._memo) >= _MEMO_MAX:
+            if len(self._memo) >= MEMO_MAX:
                 self._memo.clear()
             self._memo[key] = route
         return route

@@ -1,0 +1,56 @@
+# Declares fastpath/records.pyx for the other native modules. Sizes are those of fastpath/layout.py, checked on import.
+
+from libc.stdint cimport uint32_t
+
+cdef enum:
+    HEADER = 80
+    ID_OFFSET = 24
+    ID_WIDTH = 16
+    KIND = 4  # offset
+    FRAME_HEADER = 8
+    MAX_TEXTS = 16  # strings a kind may have
+
+
+# How one attribute is read and written.
+cdef enum Form:
+    NUMBER
+    IDENTITY
+    TEXT
+    BLOB
+
+
+cdef class Field:
+    cdef Form form
+    cdef int at  # offset in the header of a number
+    cdef int width
+    cdef bint signed
+    cdef bint fixed  # kind and length: never given by a caller
+    cdef int index  # which string of its kind
+
+
+# A record about to be encoded: its header, and borrowed strings.
+cdef struct Draft:
+    unsigned char header[HEADER]
+    const char *text[MAX_TEXTS]
+    Py_ssize_t size[MAX_TEXTS]
+    int count
+
+
+cdef class Record:
+    cdef bytes _buffer
+    cdef const unsigned char *_start  # inside of _buffer; NULL only for an object that record() did not make
+    cdef Py_ssize_t _size
+
+
+cdef class Writer:
+    cdef int _kind
+    cdef tuple _names
+    cdef list _fields
+
+
+cdef inline uint32_t get_u32(const unsigned char *at) noexcept nogil:
+    return at[0] | <uint32_t>at[1] << 8 | <uint32_t>at[2] << 16 | <uint32_t>at[3] << 24
+
+
+cdef inline void put_u32(unsigned char *at, uint32_t value) noexcept nogil:
+    at[0], at[1], at[2], at[3] = value & 255, value >> 8 & 255, value >> 16 & 255, value >> 24

@@ -1,0 +1,5 @@
+# Declares fastpath/resp.pyx.
+
+cdef list _texts(args)
+cdef Py_ssize_t _measure(list texts) except -1
+cdef char *_write(char *at, list texts) except NULL
