@@ -1,0 +1,168 @@
+"""The desk of one batch: hands out its messages, keeps the books of their attempts and tells Redis in small steps.
+
+An entry that is claimed from a dead sender resumes where these steps left it. Knows no provider; decides nothing itself.
+"""
+
+import asyncio
+
+from core import metrics
+from core.clock import Clock
+from core.keys import CHANNEL_NAMES
+from core.model import Channel, Status
+from core.station import Batch
+from core.streams import Entry, Settlement
+from fastpath import Record, unpack_parts
+from senders.aftermath import Aftermath, RetryPolicy, after_answer, after_expiry
+from senders.provider import Answer, Message
+from senders.tally import Tally
+from senders.tracing import close_span, open_span
+
+SAVE_ITEMS = 50  # progress is saved after so many items,
+SAVE_S = 0.05  # or so long after the first one that is not saved
+UNSAVED_MAX = 200  # no attempt begins while so many are not saved: the bound on what a crash can send twice while Redis is away
+
+
+class BatchDesk:
+    """senders.provider.Desk of one batch."""
+
+    def __init__(self, batch: Batch, channel: Channel, clock: Clock, policy: RetryPolicy) -> None:
+        self._batch = batch
+        self._channel = channel
+        self._name = CHANNEL_NAMES[channel]
+        self._clock = clock
+        self._policy = policy
+        self._tallies = [Tally(entry) for entry in batch.entries]
+        self._places: list[tuple[Tally, int]] = []
+        self._unsaved = 0
+        self._saved = asyncio.Event()
+        self._saving: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._failure: BaseException | None = None
+        self._results: dict[tuple[int, Status], list[Record]] = {}
+
+    def open(self) -> list[Message]:
+        """The batch's messages, but for those that are done already or came too late."""
+        now_ms = self._clock.now_ms()
+        messages = []
+        for tally in self._tallies:
+            for index, record in enumerate(tally.records):
+                if tally.is_done(index):
+                    continue
+                if record.expires_ms and record.expires_ms <= now_ms:
+                    self._note(tally, index, after_expiry(record, now_ms), now_ms)
+                    continue
+                messages.append(Message(record, unpack_parts(record.content), len(self._places)))
+                self._places.append((tally, index))
+        return messages
+
+    # What carriers do at the desk ---------------------------------------------------------------------------------------
+
+    async def begin(self, message: Message) -> bool:
+        """See senders.provider.Desk."""
+        tally, index = self._places[message.place]
+        while self._unsaved >= UNSAVED_MAX and self._failure is None:
+            self._saved.clear()
+            await self._saved.wait()
+        if tally.lost or self._failure is not None or self._batch.draining.is_set():
+            return False
+        now_ms = self._clock.now_ms()
+        if message.record.expires_ms and message.record.expires_ms <= now_ms:
+            self._note(tally, index, after_expiry(message.record, now_ms), now_ms)
+            return False
+        message.begun_ms = now_ms
+        message.span = open_span(message.record, self._name)
+        return True
+
+    def end(self, message: Message, answer: Answer) -> None:
+        """See senders.provider.Desk."""
+        tally, index = self._places[message.place]
+        now_ms = self._clock.now_ms()
+        close_span(message, answer)
+        aftermath = after_answer(
+            message.record, message.provider, answer, begun_ms=message.begun_ms, now_ms=now_ms, policy=self._policy
+        )
+        if aftermath.wait is not None:
+            metrics.RETRIES.labels(self._name, answer.error_class.name.lower()).inc()
+        if aftermath.letter is not None:
+            metrics.DEAD_LETTERS.labels(self._name).inc()
+        self._note(tally, index, aftermath, now_ms)
+
+    def _note(self, tally: Tally, index: int, aftermath: Aftermath, now_ms: int) -> None:
+        record = tally.records[index]
+        tally.add(index, aftermath)
+        self._results.setdefault((record.priority, aftermath.status), []).append(record)
+        self._unsaved += 1
+        if self._saving is None and not self._closing:
+            if self._unsaved >= SAVE_ITEMS:
+                self._start_saving()
+            elif self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(SAVE_S, self._start_saving)
+
+    # Saving -------------------------------------------------------------------------------------------------------------
+
+    def _start_saving(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._saving = asyncio.create_task(self._save())
+
+    async def _save(self) -> None:
+        """Tells Redis what is new, again and again while there is much of it; batch.settle waits for Redis if it is away."""
+        try:
+            while True:
+                await self._settle(self._take())
+                if self._closing or self._unsaved < SAVE_ITEMS:
+                    break
+        except Exception as error:
+            self._failure = error  # raised by `close`; until then nothing new begins
+        finally:
+            self._saving = None
+            self._saved.set()
+        if self._unsaved and not self._closing and self._failure is None:
+            self._timer = asyncio.get_running_loop().call_later(SAVE_S, self._start_saving)
+
+    async def _settle(self, news: list[tuple[Tally, Settlement]]) -> None:
+        ours = await self._batch.settle([settlement for _, settlement in news])
+        self._saved.set()
+        for (tally, _), is_ours in zip(news, ours, strict=True):
+            tally.lost = tally.lost or not is_ours
+
+    def _take(self) -> list[tuple[Tally, Settlement]]:
+        self._unsaved = 0
+        taken = ((tally, tally.take(self._batch.partition, self._channel)) for tally in self._tallies)
+        return [(tally, settlement) for tally, settlement in taken if settlement is not None]
+
+    # The end ------------------------------------------------------------------------------------------------------------
+
+    async def close(self) -> list[Settlement]:
+        """What Redis was not told yet, to be settled by the caller; no attempt begins or ends after this."""
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._saving is not None:
+            await self._saving
+        if self._failure is not None:
+            raise self._failure
+        self._count()
+        return [settlement for _, settlement in self._take()]
+
+    def drop(self) -> None:
+        """Gives up at once (the process is cancelled): what was not saved is lost, and will be sent again by another."""
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._saving is not None:
+            self._saving.cancel()
+
+    def rest(self) -> list[Entry]:
+        """The entries that are not settled, as they stand now."""
+        return [entry for tally in self._tallies if (entry := tally.rest()) is not None]
+
+    def _count(self) -> None:
+        now_ms = self._clock.now_ms()
+        for (priority, status), records in self._results.items():
+            metrics.handled("sender", self._channel, priority, status.name.lower(), records, now_ms=now_ms)
+        self._results = {}
+        metrics.BATCH_ITEMS.observe(("sender",), float(len(self._places)))

@@ -1,0 +1,52 @@
+"""The e-mail channel: rendered messages to SendGrid or a mail server, by the notification's type."""
+
+from collections.abc import Sequence
+
+from core.errors import ConfigError
+from core.model import Channel, ErrorClass, Part
+from core.settings import Settings
+from senders.provider import Desk, Message, Provider, fault
+from senders.routes import Routes, email_choice
+from senders.sendgrid import SendGrid
+from senders.smtp import Smtp
+
+
+class EmailChannel:
+    """senders.provider.Carrier of e-mails."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+
+    async def send(self, messages: Sequence[Message], desk: Desk) -> None:
+        """See senders.provider.Carrier."""
+        whole = []
+        for message in messages:
+            if message.parts.get(Part.HTML) or message.parts.get(Part.TEXT):
+                whole.append(message)
+            elif await desk.begin(message):
+                desk.end(message, fault(ErrorClass.PERMANENT, "no_content", "the template rendered to an empty e-mail"))
+        await self._routes.send(whole, desk)
+
+    async def close(self) -> None:
+        """See senders.provider.Carrier."""
+        await self._routes.close()
+
+
+def open_email(settings: Settings) -> EmailChannel:
+    """The channel with the providers that are configured.
+
+    Raises:
+        ConfigError: there is no sender address, or a provider that is asked for has no credentials.
+    """
+    if "@" not in settings.email_from + settings.smtp.from_:
+        raise ConfigError("TIDINGS_EMAIL_FROM: is not set; set it to a sender address, e.g. Shop <news@shop.example>")
+    providers: dict[str, Provider] = {}
+    if settings.sendgrid.api_key.get_secret_value():
+        providers["sendgrid"] = SendGrid(settings)
+    if settings.smtp.host:
+        providers["smtp"] = Smtp(settings)
+    missing = {*settings.email_providers, *settings.email_routes.values()} - providers.keys()
+    if missing:
+        wanted = {"sendgrid": "TIDINGS_SENDGRID__API_KEY", "smtp": "TIDINGS_SMTP__HOST"}
+        raise ConfigError("\n".join(f"{wanted[name]}: is not set, and e-mail goes by {name}" for name in sorted(missing)))
+    return EmailChannel(Routes(Channel.EMAIL, providers, email_choice(settings)))

@@ -1,0 +1,124 @@
+"""The words between channels and providers: a Message goes in, an Answer comes out, a Desk keeps the books. No I/O.
+
+An answer is a value whatever it says: a provider that refuses, is silent or cannot be reached is not an exception.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from opentelemetry.trace import Span
+
+from core.ids import format_id
+from core.model import ErrorClass, Part, Status
+from fastpath import Record
+
+
+@dataclass(slots=True)
+class Message:
+    """One delivery in a sender's hand.
+
+    Attributes:
+        record: the delivery, as the dispatcher wrote it (or the attempt before this one).
+        parts: what to say, UTF-8, by core.model.Part.
+        place: its place among the records of the batch; the desk's own business.
+        provider: name of the provider that was chosen for this attempt.
+        begun_ms: when the attempt began, milliseconds since the epoch; 0 before.
+        span: the sender's span; None where nothing is traced.
+    """
+
+    record: Record
+    parts: dict[int, bytes]
+    place: int = 0
+    provider: str = ""
+    begun_ms: int = 0
+    span: Span | None = None
+
+    @property
+    def id(self) -> str:
+        """The notification's id as callers see it."""
+        return format_id(self.record.id)
+
+    def text(self, part: Part) -> str:
+        """A rendered part; "" if the message has none."""
+        return self.parts.get(part, b"").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of an attempt.
+
+    Attributes:
+        status: SENT (taken), DELIVERED (taken, and known to have arrived) or FAILED; what follows a FAILED is core.retry's
+            word.
+        error_class: NONE unless FAILED.
+        provider_id: the provider's own id of the message.
+        code: the provider's own code, or one of ours where it gave none ("connect", "no_answer").
+        reason: its own words, shortened, without addresses.
+        retry_after_ms: the provider's wish, milliseconds from now; 0 for none.
+        units: what it bills (SMS segments).
+    """
+
+    status: Status
+    error_class: ErrorClass = ErrorClass.NONE
+    provider_id: str = ""
+    code: str = ""
+    reason: str = ""
+    retry_after_ms: int = 0
+    units: int = 0
+
+
+def sent(provider_id: str = "", *, code: str = "", units: int = 0) -> Answer:
+    """The provider took it."""
+    return Answer(Status.SENT, provider_id=provider_id, code=code, units=units)
+
+
+def delivered(provider_id: str = "", *, code: str = "") -> Answer:
+    """The provider took it, and its yes means that it arrived."""
+    return Answer(Status.DELIVERED, provider_id=provider_id, code=code)
+
+
+def fault(error_class: ErrorClass, code: str, reason: str, *, retry_after_ms: int = 0, units: int = 0) -> Answer:
+    """The attempt failed; `reason` must hold no address, see answers.words."""
+    return Answer(Status.FAILED, error_class, code=code, reason=reason, retry_after_ms=retry_after_ms, units=units)
+
+
+class Desk(Protocol):
+    """Keeps the books of attempts. Every attempt is begun and ended here, and nothing is sent that was not begun."""
+
+    async def begin(self, message: Message) -> bool:
+        """Notes that the attempt begins now; call it right before the step that cannot be undone.
+
+        False: do not send it, and do not call `end` (it expired, the process drains, or another one has it by now).
+        """
+        ...
+
+    def end(self, message: Message, answer: Answer) -> None:
+        """Notes the attempt's answer."""
+        ...
+
+
+class Carrier(Protocol):
+    """Whatever takes messages and sees to them: a channel, a provider, a batcher."""
+
+    async def send(self, messages: Sequence[Message], desk: Desk) -> None:
+        """Begins and ends an attempt for each message; returns when every attempt that was begun is ended.
+
+        Raises:
+            StoreUnavailable, LedgerUnavailable: nothing was begun; the same messages may be handed in again.
+            Exception: a bug, after all other messages were seen to; what was begun and not ended may have been sent.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Closes connections; nothing is in hand any more."""
+        ...
+
+
+class Provider(Carrier, Protocol):
+    """A carrier that speaks to the outside world."""
+
+    @property
+    def name(self) -> str:
+        """What outcomes, metrics and routes call it."""
+        ...

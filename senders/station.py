@@ -1,0 +1,65 @@
+"""The senders' handler: frames of deliveries in, a channel's attempts, outcomes out. Written once for every channel.
+
+The books are the desk's (senders/desk.py), what follows an answer is senders/aftermath.py's, how to send the channel's.
+"""
+
+import random
+
+from core import keys
+from core.clock import SYSTEM_CLOCK, Clock
+from core.model import Channel, Priority
+from core.settings import Settings
+from core.station import Batch
+from core.streams import Settlement
+from senders.aftermath import RetryPolicy
+from senders.desk import BatchDesk
+from senders.provider import Carrier
+
+
+def policy_of(settings: Settings) -> RetryPolicy:
+    """The backoff that the settings ask for."""
+
+    def steps(seconds: tuple[float, ...]) -> tuple[int, ...]:
+        return tuple(int(s * 1000) for s in seconds)
+
+    return RetryPolicy(steps(settings.retry_schedule_s), steps(settings.critical_retry_schedule_s), random.Random())
+
+
+def sources(channel: Channel, partition: int) -> list[str]:
+    """The streams of a channel in a partition, most urgent first."""
+    return [keys.outbound(partition, channel, priority) for priority in Priority]
+
+
+class Unfinished(Exception):
+    """A channel came back without having seen to every message: a bug."""
+
+
+class SenderHandler:
+    """core.station.Handler of one channel's senders."""
+
+    def __init__(self, channel: Channel, carrier: Carrier, policy: RetryPolicy, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._channel = channel
+        self._carrier = carrier
+        self._policy = policy
+        self._clock = clock
+
+    async def handle(self, batch: Batch) -> list[Settlement]:
+        """Sends every item of the batch that is not done yet; see core.station.Handler."""
+        desk = BatchDesk(batch, self._channel, self._clock, self._policy)
+        try:
+            messages = desk.open()
+            if messages:
+                await self._carrier.send(messages, desk)
+        except Exception:
+            # What did go out must be in the books before the entries are handed in again.
+            await batch.settle(await desk.close())
+            batch.entries = desk.rest()
+            raise
+        except BaseException:
+            desk.drop()
+            raise
+        settlements = await desk.close()
+        if desk.rest() and not batch.draining.is_set():
+            await batch.settle(settlements)
+            raise Unfinished(f"{len(desk.rest())} entries of {self._channel.name} have items that nobody saw to")
+        return settlements

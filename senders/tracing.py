@@ -1,0 +1,89 @@
+"""Spans and request times of senders: one span per traced delivery, one around each call to a provider. No addresses."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, StatusCode, set_span_in_context
+
+from core import metrics, telemetry
+from core.ids import format_id
+from core.model import ErrorClass
+from fastpath import Record
+from senders.provider import Answer, Message
+
+_NO_ATTRIBUTES: Mapping[str, str | int] = {}
+
+
+def open_span(record: Record, channel: str) -> Span | None:
+    """A span for one attempt, under the trace that the delivery carries; None if it is not sampled."""
+    if not telemetry.enabled() or not record.traceparent:
+        return None
+    parent = telemetry.parse_traceparent(record.traceparent)
+    if parent is None or not parent.trace_flags.sampled:
+        return None
+    attributes: dict[str, str | int] = {"tidings.notification_id": format_id(record.id)}
+    attributes["tidings.attempt"] = record.attempt + 1
+    context = set_span_in_context(NonRecordingSpan(parent))
+    return telemetry.tracer().start_span(f"send {channel}", context, kind=SpanKind.CONSUMER, attributes=attributes)
+
+
+def close_span(message: Message, answer: Answer) -> None:
+    """Ends the attempt's span with its answer."""
+    span = message.span
+    if span is None:
+        return
+    span.set_attribute("tidings.provider", message.provider)
+    if answer.error_class is not ErrorClass.NONE:
+        span.set_status(StatusCode.ERROR, answer.code)
+    span.end()
+    message.span = None
+
+
+class Call:
+    """One call to a provider, until it is answered."""
+
+    __slots__ = ("_provider", "_span", "_started")
+
+    def __init__(self, provider: str, span: Span | None) -> None:
+        self._provider = provider
+        self._span = span
+        self._started = time.perf_counter()
+
+    def answered(self, error_class: ErrorClass, *, code: str = "", status: int = 0) -> None:
+        """Notes the answer: its class, the provider's code if it is an error, and the HTTP status if there was one."""
+        result = "ok" if error_class is ErrorClass.NONE else error_class.name.lower()
+        metrics.PROVIDER_REQUEST.observe((self._provider, result), time.perf_counter() - self._started)
+        if self._span is None:
+            return
+        if status:
+            self._span.set_attribute("http.response.status_code", status)
+        if error_class is not ErrorClass.NONE:
+            self._span.set_attribute("error.type", code or result)
+            self._span.set_status(StatusCode.ERROR, result)
+
+
+@contextmanager
+def calling(
+    provider: str, name: str, messages: Sequence[Message], attributes: Mapping[str, str | int] = _NO_ATTRIBUTES
+) -> Iterator[Call]:
+    """A client span around one call for `messages`: a child of the first one's span, linked both ways with all others."""
+    spans = [m.span for m in messages if m.span is not None]
+    if not spans:
+        yield Call(provider, None)
+        return
+    first, *others = spans
+    told: dict[str, str | int] = {"tidings.provider": provider, "tidings.batch": len(messages), **attributes}
+    span = telemetry.tracer().start_span(
+        name,
+        set_span_in_context(first),
+        kind=SpanKind.CLIENT,
+        attributes=told,
+        links=[Link(other.get_span_context()) for other in others],
+    )
+    for other in others:
+        other.add_link(span.get_span_context())
+    try:
+        yield Call(provider, span)
+    finally:
+        span.end()
