@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core import keys
+from core.durability import Durability
 from core.errors import StoreError
 from core.store import Command, Store
 
@@ -97,9 +98,17 @@ class Streams:
             if isinstance(reply, StoreError) and "BUSYGROUP" not in str(reply):
                 raise reply
 
-    async def append(self, items: Sequence[Append]) -> list[str]:
-        """XADDs frames, in order; their entry ids. After StoreUnavailable some may have been added."""
-        replies = await self._store.send([["XADD", item.stream, "*", FIELD, item.frame] for item in items])
+    async def append(self, items: Sequence[Append], durability: Durability | None = None) -> list[str]:
+        """XADDs frames, in order; their entry ids. After StoreUnavailable some or all may have been added.
+
+        With `durability`, returns only when the frames are on as many disks and replicas as it asks for.
+        """
+        commands: list[Command] = [["XADD", item.stream, "*", FIELD, item.frame] for item in items]
+        if durability is not None:
+            commands.append(durability.command())
+        replies = await self._store.send(commands)
+        if durability is not None:
+            durability.verify(replies.pop())
         return [reply.decode() for reply in replies]
 
     async def take(self, streams: Sequence[str], now_ms: int, budget: int) -> list[Entry]:

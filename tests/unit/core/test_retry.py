@@ -67,6 +67,6 @@ def test_no_decision_breaks_a_law(data: st.DataObject, error: ErrorClass, klass:
         assert attempt <= len(schedule) or error is ErrorClass.UNREACHABLE
         assert decision.due_ms >= NOW + max(1, retry_after_ms)
         assert not expires_ms or decision.due_ms < expires_ms
-        assert decision.due_ms <= NOW + max(retry_after_ms, max(schedule), AMBIGUOUS_WAIT_MS)
+        assert decision.due_ms <= NOW + max(retry_after_ms, AMBIGUOUS_WAIT_MS, *schedule)
     if error in (ErrorClass.PERMANENT, ErrorClass.UNREGISTERED):
         assert decision == Fail()
