@@ -51,10 +51,10 @@ clean: ## Remove everything that the build and the tools made
 	  { echo 'tidings needs Python 3.11 or later; name one: make PYTHON=/path/to/python3.12'; exit 1; }
 	@echo 'Installing into .venv (the first time takes a minute) ...'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install -q -r requirements.lock
+	@$(BIN)/pip install -qq --no-deps --no-compile -r requirements.lock
 	@touch $@
 
 .venv/.ready: .venv/.installed $(BUILT_FROM)
 	@echo 'Building stubs and native modules ...'
-	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@$(BIN)/pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@

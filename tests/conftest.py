@@ -5,7 +5,6 @@ every test; in that PostgreSQL databases are made and dropped.
 """
 
 import asyncio
-import inspect
 import shutil
 import tempfile
 import uuid
@@ -66,14 +65,8 @@ def migrated_template(postgres_server: str) -> Iterator[str]:
 
     name = f"tidings_template_{uuid.uuid4().hex[:12]}"
     psql(postgres_server, f"CREATE DATABASE {name}")
-
-    async def apply() -> None:
-        result = migrate(with_database(postgres_server, name))
-        if inspect.isawaitable(result):
-            await result
-
     with ThreadPoolExecutor(1) as other:  # a loop of its own, whatever pytest-asyncio's is doing
-        other.submit(asyncio.run, apply()).result()
+        other.submit(asyncio.run, migrate(with_database(postgres_server, name))).result()
     yield name
     psql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
