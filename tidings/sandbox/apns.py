@@ -9,7 +9,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import orjson
@@ -18,7 +18,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, Event, RequestReceived, StreamEnded, StreamReset
 from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 
 from tidings.sandbox import apns_rules as rules
 from tidings.sandbox import phone
@@ -116,8 +116,8 @@ class ApnsConnection(asyncio.Protocol):
     def __init__(self, apns: Apns, open_ones: set["ApnsConnection"]) -> None:
         self._apns = apns
         self._open_ones = open_ones
-        self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
-        self._h2.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 1
+        self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8", validate_outbound_headers=False))
+        self._h2.local_settings = Settings(client=False, initial_values={SettingCodes.MAX_CONCURRENT_STREAMS: 1})
         self._streams: dict[int, tuple[list[tuple[str, str]], bytearray]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.Transport | None = None
@@ -126,8 +126,7 @@ class ApnsConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open the HTTP/2 conversation."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not instances of it
         self._open_ones.add(self)
         self._h2.initiate_connection()
         self._flush()

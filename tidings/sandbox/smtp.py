@@ -1,11 +1,12 @@
 """An SMTP server that keeps what it is given. STARTTLS is offered, a login can be demanded; bounces do not exist here."""
 
 import asyncio
+import re
 import secrets
 import ssl
-import uuid
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from typing import cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
@@ -16,6 +17,7 @@ from tidings.sandbox.store import Message
 
 NAME = "smtp"
 MAX_MESSAGE = 32 * 1024 * 1024  # bytes
+_MESSAGE_ID = re.compile(r"<([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(\d{1,3})@")
 
 
 class SmtpHandler:
@@ -76,19 +78,21 @@ class SmtpHandler:
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
         elif fault.kind in ("hang", "reset"):
-            if fault.kind == "reset" and isinstance(server.transport, asyncio.Transport):
-                server.transport.abort()
+            if fault.kind == "reset":
+                cut(server)
             await asyncio.sleep(FOREVER_S)
 
     def _read(self, message: EmailMessage, to: str, sender: str, queue_id: str, fault: Fault | None) -> Message:
+        notification_id, device = delivery_of(str(message.get("Message-ID", "")))
         return Message(
             provider=NAME,
             channel="email",
             to=to,
             sender=str(message.get("From", sender)),
-            notification_id=_notification_id(message),
+            notification_id=notification_id,
             provider_id=queue_id,
             at_ms=self._sandbox.now_ms(),
+            device=device,
             title=str(message.get("Subject", "")),
             text=_part(message, "plain"),
             html=_part(message, "html"),
@@ -111,14 +115,16 @@ def _part(message: EmailMessage, kind: str) -> str:
     return str(body.get_content()) if body else ""
 
 
-def _notification_id(message: EmailMessage) -> str:
-    """The header that says it, or the Message-ID if that begins with a UUID."""
-    stated = str(message.get("X-Tidings-Id", ""))
-    candidate = stated or str(message.get("Message-ID", "")).strip("<> ")[:36]
-    try:
-        return str(uuid.UUID(candidate))
-    except ValueError:
-        return ""
+def delivery_of(message_id: str) -> tuple[str, int]:
+    """Notification id and device in a Message-ID as tidings writes it, `<id.device@domain>`; ("", 0) if it is another's."""
+    found = _MESSAGE_ID.match(message_id.strip())
+    return (found[1], int(found[2])) if found else ("", 0)
+
+
+def cut(connection: SMTP) -> None:
+    """Close a connection without a word."""
+    if connection.transport is not None:
+        cast(asyncio.Transport, connection.transport).abort()  # uvloop's transports are not instances of it
 
 
 class _Connection(SMTP):
@@ -145,11 +151,6 @@ class _Connection(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         self._open_ones.discard(self)
         super().connection_lost(error)
-
-    def cut(self) -> None:
-        """Close without a word."""
-        if isinstance(self.transport, asyncio.Transport):
-            self.transport.abort()
 
 
 class SmtpServer:
@@ -179,5 +180,5 @@ class SmtpServer:
         if self._server:
             self._server.close()
             for connection in list(self._connections):
-                connection.cut()
+                cut(connection)
             await self._server.wait_closed()

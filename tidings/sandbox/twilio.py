@@ -5,7 +5,8 @@ import binascii
 import re
 import secrets
 from collections.abc import Mapping
-from email.utils import formatdate
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
@@ -168,7 +169,7 @@ class Twilio:
     def _resource(self, form: Mapping[str, str], message: Message) -> dict[str, object]:
         account = self._sandbox.credentials.twilio_sid
         uri = f"/2010-04-01/Accounts/{account}/Messages/{message.provider_id}"
-        now = formatdate(message.at_ms / 1000, usegmt=False)
+        now = format_datetime(datetime.fromtimestamp(message.at_ms // 1000, UTC))
         return {
             "account_sid": account,
             "api_version": "2010-04-01",

@@ -6,8 +6,8 @@ const byId = (id) => document.getElementById(id);
 const list = byId("list");
 const view = byId("view");
 const state = { messages: new Map(), channel: "", words: "", chosen: 0, shown: "" };
-const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const shortTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const shortTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 const GOOD = new Set(["delivered", "open", "opened", "click"]);
 const BAD = new Set(["bounce", "undelivered", "dropped"]);
@@ -176,7 +176,7 @@ const siblings = (message) => [...state.messages.values()].filter((m) => m.chann
 function drawTalk(message) {
   const lines = siblings(message).flatMap((m) => [
     make("time", {}, time.format(new Date(m.at_ms))),
-    make("div", { className: m.seq === message.seq ? "bubble chosen" : "bubble" }, m.seq === message.seq ? message.text : m.text),
+    make("div", { className: m.seq === message.seq ? "bubble chosen" : "bubble" }, m.seq === message.seq ? message.text : m.text), // the list holds only beginnings of texts
   ]);
   const talk = make("div", { className: "talk", tabIndex: 0, attributes: { role: "log", "aria-label": "Conversation" } }, ...lines);
   const top = make("div", { className: "top" }, make("b", {}, message.from), make("span", { className: "soft" }, "Text message"));
