@@ -3,12 +3,15 @@
 Both are made in place, inside the source folders (git ignores them), so that `pip install -e .` and a wheel see the same files.
 """
 
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from importlib import resources
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, Extension, setup
 from setuptools.command.build import build
@@ -89,7 +92,7 @@ def publish(made: Path, wanted: list[Path]) -> None:
 class BuildStubs(Command):
     """`python setup.py build_stubs`."""
 
-    user_options: list[tuple[str, str | None, str]] = []  # noqa: RUF012
+    user_options: ClassVar[list[tuple[str, str, str]]] = []
     description = "make tidings/v1/*_pb2* from proto/"
 
     def initialize_options(self) -> None:
@@ -121,21 +124,37 @@ class BuildPy(build_py):
 class BuildExt(build_ext):
     """`build_ext`; also makes the stubs, so that `build_ext --inplace` leaves a complete source tree."""
 
+    def finalize_options(self) -> None:
+        """Compile on all cores."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def run(self) -> None:
         """Make the stubs, then compile."""
         self.run_command("build_stubs")
         super().run()
 
+    def build_extension(self, ext: Extension) -> None:
+        """Compile, unless the module in the source tree is newer than the C that Cython wrote (`pip install -e .` again)."""
+        built = ROOT / (ext.name.replace(".", "/") + sysconfig.get_config_var("EXT_SUFFIX"))
+        newest = max(Path(source).stat().st_mtime for source in [*ext.sources, __file__])
+        if built.exists() and built.stat().st_mtime > newest and not self.force:
+            target = Path(self.get_ext_fullpath(ext.name))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(built, target)
+            return
+        super().build_extension(ext)
+
 
 def extensions() -> list[Extension]:
-    """One native module for each fastpath/*.pyx, as C; empty where Cython is not at hand (sdist metadata)."""
+    """One native module for each fastpath/*.pyx, compiled by way of C."""
     sources = sorted(path.relative_to(ROOT) for path in (ROOT / "fastpath").glob("*.pyx"))
     if not sources:
         return []
     from Cython.Build import cythonize  # noqa: PLC0415
 
     found = [Extension(f"fastpath.{source.stem}", [str(source)], extra_compile_args=["-O3"]) for source in sources]
-    return cythonize(found, language_level=3)  # type: ignore[no-any-return]
+    return cythonize(found, language_level=3)  # type: ignore[no-untyped-call, no-any-return]
 
 
 setup(
