@@ -6,12 +6,45 @@ from collections.abc import Iterator, Sequence
 from core import keys
 from core.model import Channel, Priority, Station, Status
 from core.streams import Append
-from dispatcher.decide import Letter, Plan, Refusal
-from fastpath import Record, pack_frame, record
+from dispatcher.decide import Plan
+from fastpath import Record, Writer, pack_frame
 from fastpath.layout import DELIVERY, FIRST, OUTCOME
 
 FRAME_RECORDS = 256
 FRAME_BYTES = 512 * 1024
+
+# What deliveries and outcomes have in common; `_shared` gives the values in this order.
+_SHARED = (
+    "priority",
+    "klass",
+    "accepted_ms",
+    "expires_ms",
+    "type",
+    "recipient_id",
+    "template",
+    "source",
+    "version",
+)
+_PLACE = ("channel", "platform", "device", "address", "language", "content", "queued_ms", "traceparent")
+_OPENS = ("station", "flags", "at_ms", "traceparent", "status", "channel", "device", "verdicts")
+
+_delivery = Writer(DELIVERY, (*_SHARED, *_PLACE))
+_queued = Writer(OUTCOME, (*_SHARED, *_OPENS, "platform", "language", "queued_ms"))
+_refused = Writer(OUTCOME, (*_SHARED, *_OPENS, "code", "reason"))
+
+
+def _shared(source: Record, version: int) -> tuple[int | str, ...]:
+    return (
+        source.priority,
+        source.klass,
+        source.accepted_ms,
+        source.expires_ms,
+        source.type,
+        source.recipient_id,
+        source.template,
+        source.source,
+        version,
+    )
 
 
 class Outbox:
@@ -31,13 +64,19 @@ class Outbox:
 
     def add(self, source: Record, plan: Plan, traceparent: str) -> None:
         """Takes in one notification's plan; `traceparent` is what the sender's spans hang on ("" for none)."""
+        id_, shared, now_ms = source.id, _shared(source, plan.version), self._now_ms
+        priority = source.priority
+        opens = (Station.DISPATCHER, FIRST, now_ms, source.traceparent)
         for letter in plan.letters:
-            delivery = self._delivery(source, letter, plan.version, traceparent)
-            self._deliveries[letter.target.channel, source.priority].append(delivery)
-            self._outcomes.append(self._queued(source, letter, plan.version))
+            channel, address, platform, device = letter.target
+            place = (channel, platform, device, address, letter.language, letter.content, now_ms, traceparent)
+            self._deliveries[channel, priority].append(_delivery(id_, *shared, *place))
+            queued = (Status.QUEUED, channel, device, letter.verdicts, platform, letter.language, now_ms)
+            self._outcomes.append(_queued(id_, *shared, *opens, *queued))
         for refusal in plan.refusals:
-            self._outcomes.append(self._refused(source, refusal, plan.version))
-            self._refusals[refusal.channel, source.priority, refusal.status].append(self._outcomes[-1])
+            refused = (refusal.status, refusal.channel, refusal.device, refusal.verdicts, refusal.rule, refusal.reason)
+            self._outcomes.append(_refused(id_, *shared, *opens, *refused))
+            self._refusals[refusal.channel, priority, refusal.status].append(self._outcomes[-1])
 
     def tally(self) -> Iterator[tuple[int, int, Status, Sequence[Record]]]:
         """What was taken in, for the metrics: (channel, priority, status, records) each."""
@@ -56,91 +95,14 @@ class Outbox:
         outcomes = keys.outcomes(self._partition)
         return (*found, *(Append(outcomes, frame) for frame in frames(self._outcomes)))
 
-    def _delivery(self, source: Record, letter: Letter, version: int, traceparent: str) -> Record:
-        target = letter.target
-        return record(
-            DELIVERY,
-            id=source.id,
-            priority=source.priority,
-            klass=source.klass,
-            channel=target.channel,
-            platform=target.platform,
-            device=target.device,
-            version=version,
-            accepted_ms=source.accepted_ms,
-            expires_ms=source.expires_ms,
-            queued_ms=self._now_ms,
-            type=source.type,
-            recipient_id=source.recipient_id,
-            address=target.address,
-            language=letter.language,
-            template=source.template,
-            content=letter.content,
-            source=source.source,
-            traceparent=traceparent,
-        )
-
-    def _queued(self, source: Record, letter: Letter, version: int) -> Record:
-        target = letter.target
-        return record(
-            OUTCOME,
-            id=source.id,
-            priority=source.priority,
-            klass=source.klass,
-            channel=target.channel,
-            status=Status.QUEUED,
-            station=Station.DISPATCHER,
-            platform=target.platform,
-            device=target.device,
-            flags=FIRST,
-            version=version,
-            accepted_ms=source.accepted_ms,
-            at_ms=self._now_ms,
-            expires_ms=source.expires_ms,
-            queued_ms=self._now_ms,
-            type=source.type,
-            recipient_id=source.recipient_id,
-            template=source.template,
-            language=letter.language,
-            source=source.source,
-            traceparent=source.traceparent,
-            verdicts=letter.verdicts,
-        )
-
-    def _refused(self, source: Record, refusal: Refusal, version: int) -> Record:
-        return record(
-            OUTCOME,
-            id=source.id,
-            priority=source.priority,
-            klass=source.klass,
-            channel=refusal.channel,
-            status=refusal.status,
-            station=Station.DISPATCHER,
-            device=refusal.device,
-            flags=FIRST,
-            version=version,
-            accepted_ms=source.accepted_ms,
-            at_ms=self._now_ms,
-            expires_ms=source.expires_ms,
-            type=source.type,
-            recipient_id=source.recipient_id,
-            template=source.template,
-            source=source.source,
-            traceparent=source.traceparent,
-            code=refusal.rule,
-            reason=refusal.reason,
-            verdicts=refusal.verdicts,
-        )
-
 
 def frames(records: Sequence[Record]) -> Iterator[bytes]:
     """Records packed in their order into frames of at most FRAME_RECORDS and, unless one alone is larger, FRAME_BYTES."""
     start = size = 0
     for i, item in enumerate(records):
-        length = len(item.raw)
-        if i > start and (i - start == FRAME_RECORDS or size + length > FRAME_BYTES):
+        if i > start and (i - start == FRAME_RECORDS or size + item.length > FRAME_BYTES):
             yield pack_frame(records[start:i])
             start, size = i, 0
-        size += length
+        size += item.length
     if start < len(records):
         yield pack_frame(records[start:])

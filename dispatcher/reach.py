@@ -1,6 +1,7 @@
 """How a recipient can be reached: given addresses first, stored ones for what was not given. Pure."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -11,8 +12,7 @@ from ledger.values import StoredRecipient
 EMAIL, SMS, PUSH, IN_APP = (channel.mask for channel in Channel)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where one delivery goes.
 
     Attributes:
