@@ -61,17 +61,16 @@ async def test_it_works_hears_of_changes_and_drains(settings: Settings, store: S
     async def post() -> None:
         await streams.append([Append(INBOUND, pack_frame([notification(EMAIL)]))])
 
-    async def addresses(count: int) -> list[str]:
-        found = [delivery.address for delivery in await sent(streams)]
-        return found if len(found) == count else []
+    async def reached(*addresses: str) -> bool:
+        return [delivery.address for delivery in await sent(streams)] == list(addresses)
 
     async with dispatcher(settings) as process:
         await post()
-        assert await eventually(lambda: addresses(1), 20) == ["ada@example.com"]
+        await eventually(lambda: reached("ada@example.com"), 20)
         await ledger.recipients.upsert(replace(ADA, email="new@example.com"))
         await Changes(store).publish(RECIPIENT, "ada")
         await post()
-        assert await eventually(lambda: addresses(2)) == ["ada@example.com", "new@example.com"]
+        await eventually(lambda: reached("ada@example.com", "new@example.com"))
         process.send_signal(signal.SIGTERM)
         _, log = await process.communicate()
         assert process.returncode == 0, log.decode()
