@@ -57,7 +57,7 @@ class Applier:
             except LedgerError as error:
                 if isinstance(error.__cause__, errors.UniqueViolation):
                     written |= await self._written(frames)
-                elif isinstance(error.__cause__, errors.CheckViolation):  # no partition: somebody dropped one
+                elif _lacks_partition(error.__cause__):
                     self._partitions.forget()
                     await self._partitions.ensure(days_of(o.id for frame in frames for o in frame.outcomes))
                 else:
@@ -97,6 +97,11 @@ class Applier:
     async def prune(self) -> None:
         """Forgets entries that were settled long ago."""
         await self._database.execute(_SQL["prune"], {"age": KEEP_APPLIED})
+
+
+def _lacks_partition(cause: BaseException | None) -> bool:
+    """Somebody dropped a partition that we know: a check is violated, and no constraint is named."""
+    return isinstance(cause, errors.CheckViolation) and not cause.diag.constraint_name
 
 
 def _split(entry_id: str) -> tuple[int, int]:
