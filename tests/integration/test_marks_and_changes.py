@@ -1,12 +1,12 @@
 """Marks belong to who came first; changes and pokes are heard."""
 
 import asyncio
-from contextlib import aclosing
 
 from core.census import census
 from core.changes import RECIPIENT, Changes
 from core.marks import Marks
 from core.members import Members, list_members
+from core.pokes import Pokes
 from core.store import Store
 from tests.helpers import eventually
 
@@ -39,20 +39,40 @@ async def test_changes_are_heard(store: Store) -> None:
 
 
 async def test_a_poke_is_heard_by_its_recipient_only(store: Store) -> None:
-    changes = Changes(store)
-    async with aclosing(changes.inbox_pokes("ada", poll_s=30)) as pokes:
-        await anext(pokes)  # listening has begun
-        waiting = asyncio.create_task(anext(pokes))
-        await changes.poke_inbox("grace")
-        done, _ = await asyncio.wait([waiting], timeout=0.05)
-        assert not done
+    pokes, changes = Pokes(store), Changes(store)
+    listener = asyncio.create_task(pokes.run())
+    async with pokes.watching("ada") as ada, pokes.watching("grace") as grace, pokes.watching("ada") as ada_too:
+        for begun in (ada, grace, ada_too):
+            await asyncio.wait_for(begun.wait(), 5)
+            begun.clear()
         await changes.poke_inbox("ada")
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(ada.wait(), 5)
+        await asyncio.wait_for(ada_too.wait(), 5)
+        await changes.poke_inbox("grace")
+        await asyncio.wait_for(grace.wait(), 5)
+        ada.clear()
+        await changes.poke_inbox("grace")
+        assert not ada.is_set()
+    listener.cancel()
 
 
-async def test_a_lost_poke_costs_only_time(store: Store) -> None:
-    async with aclosing(Changes(store).inbox_pokes("ada", poll_s=0.01)) as pokes:
-        assert await anext(pokes) is None
+async def test_pokes_are_heard_again_after_the_connection_broke(store: Store) -> None:
+    pokes = Pokes(store)
+    listener = asyncio.create_task(pokes.run())
+    async with pokes.watching("ada") as ada:
+        await asyncio.wait_for(ada.wait(), 5)
+        ada.clear()
+        await store.send([["CLIENT", "KILL", "TYPE", "pubsub"]])
+        await asyncio.wait_for(ada.wait(), 5)  # woken, as something may have been missed
+
+        async def heard() -> bool:
+            ada.clear()
+            await Changes(store).poke_inbox("ada")
+            await asyncio.sleep(0.01)
+            return ada.is_set()
+
+        await eventually(heard, 5)
+    listener.cancel()
 
 
 async def test_members_come_and_go(store: Store) -> None:
