@@ -5,6 +5,7 @@ sampled call also gets a span of its own under its own trace, linked back. When 
 flag, and traceparents still go through unchanged.
 """
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from core.settings import Settings
 
 Attributes = Mapping[str, str | int | float | bool]
 
-FLUSH_MS = 2_000  # what is not exported by then is dropped at exit
+FLUSH_S = 2.0  # what is not exported by then is dropped at exit
 _LENGTH = 55  # of a traceparent of version 00
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _OFF = trace.NoOpTracer()
@@ -66,12 +67,13 @@ def use(provider: TracerProvider | None) -> None:
 
 
 def shutdown() -> None:
-    """Export what is left, for at most FLUSH_MS, and stop. Blocks: call it after the loop, or in a thread."""
+    """Export what is left, for at most FLUSH_S, and stop. Blocks: call it after the loop, or in a thread."""
     provider = _State.provider
     use(None)
     if provider is not None:
-        provider.force_flush(FLUSH_MS)
-        provider.shutdown()
+        exporting = threading.Thread(target=provider.shutdown, daemon=True)  # its own time-outs are many seconds
+        exporting.start()
+        exporting.join(FLUSH_S)
 
 
 def enabled() -> bool:
