@@ -3,7 +3,7 @@
 import hashlib
 
 from core import ids
-from fastpath import Record, record
+from fastpath import Record, Writer
 from fastpath.layout import NOTIFICATION
 from gateway.validate import Draft
 
@@ -17,32 +17,52 @@ def partition(draft: Draft, partitions: int) -> int:
     return ids.partition_for(who.encode() if who else to.devices, partitions)
 
 
+_write = Writer(
+    NOTIFICATION,
+    (
+        "priority",
+        "klass",
+        "channel",
+        "version",
+        "extra",
+        "accepted_ms",
+        "at_ms",
+        "expires_ms",
+        "type",
+        "recipient_id",
+        "email",
+        "phone",
+        "devices",
+        "language",
+        "timezone",
+        "template",
+        "data",
+        "source",
+        "traceparent",
+        "mark",
+    ),
+)
+
+
 def to_record(draft: Draft, *, id: bytes, version: int, accepted_ms: int, traceparent: str, mark: str) -> Record:
     """The record of a draft: `version` is the template's as it was resolved, `mark` the digest of its key or ""."""
-    to = draft.to
-    return record(
-        NOTIFICATION,
-        id=id,
-        priority=draft.priority,
-        klass=draft.klass,
-        channel=draft.channels,
-        version=version,
-        extra=draft.dedupe_s,
-        accepted_ms=accepted_ms,
-        at_ms=draft.at_ms,
-        expires_ms=draft.expires_ms,
-        type=draft.type,
-        recipient_id=to.recipient_id,
-        email=to.email,
-        phone=to.phone,
-        devices=to.devices,
-        language=to.language,
-        timezone=to.timezone,
-        template=draft.template,
-        data=draft.data,
-        source=draft.source,
-        traceparent=traceparent,
-        mark=mark,
+    return _write(
+        id,
+        draft.priority,
+        draft.klass,
+        draft.channels,
+        version,
+        draft.dedupe_s,
+        accepted_ms,
+        draft.at_ms,
+        draft.expires_ms,
+        draft.type,
+        *draft.to,
+        draft.template,
+        draft.data,
+        draft.source,
+        traceparent,
+        mark,
     )
 
 

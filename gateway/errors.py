@@ -81,6 +81,16 @@ def invalid(violations: Sequence[Violation]) -> Refusal:
     return Refusal(StatusCode.INVALID_ARGUMENT, first.reason, message, violations=violations)
 
 
+def under(refusal: Refusal, path: str) -> Refusal:
+    """The same refusal as seen from one message further out: its violations' paths begin with `path`."""
+    if not refusal.violations:
+        return refusal
+    violations = [v.under(path) for v in refusal.violations]
+    if refusal.code is StatusCode.INVALID_ARGUMENT:
+        return invalid(violations)
+    return Refusal(refusal.code, refusal.reason, str(refusal), violations=violations, retry_after_s=refusal.retry_after_s)
+
+
 def not_found(what: str) -> Refusal:
     """NOT_FOUND."""
     return Refusal(StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_NOT_FOUND, what)

@@ -11,6 +11,8 @@ import email_validator
 import langcodes
 import phonenumbers
 
+from core.errors import BadId
+from core.ids import parse_id
 from gateway.errors import Reason
 from tidings.v1.types_pb2 import ErrorReason
 
@@ -184,16 +186,20 @@ def identifier(text: str, limit: int = 128) -> str:
     return line(text, limit)
 
 
-def uuid(text: str) -> str:
-    """An id in the usual 36 characters.
+def notification_id(text: str) -> str:
+    """An id that tidings made, in the usual 36 characters.
 
     Raises:
-        Bad: empty or not a UUID.
+        Bad: empty, not a UUID, or one that tidings does not make.
     """
     if not text:
         raise Bad(ErrorReason.ERROR_REASON_REQUIRED, "is required")
     if _UUID.fullmatch(text) is None:
         raise Bad(ErrorReason.ERROR_REASON_INVALID_FORMAT, f"{quote(text)} is not a notification id: expected a UUID")
+    try:
+        parse_id(text)
+    except BadId as error:
+        raise Bad(ErrorReason.ERROR_REASON_INVALID_FORMAT, str(error)) from error
     return text
 
 

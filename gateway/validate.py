@@ -9,6 +9,7 @@ from typing import NamedTuple
 import orjson
 from google.protobuf import duration_pb2, timestamp_pb2
 
+from core.ids import parse_id
 from core.model import Channel, Class, Platform, Priority
 from gateway import fields
 from gateway.data import plain
@@ -241,3 +242,18 @@ def _window(window: duration_pb2.Duration, faults: Faults) -> int:
         faults.note("dedupe_window", ErrorReason.ERROR_REASON_TOO_LARGE, "is longer than seven days")
         return 0
     return seconds + (nanos > 0)
+
+
+def notification_id(text: str, field: str, faults: Faults) -> bytes:
+    """The 16 bytes of an id; b"" with a fault noted if it is none."""
+    before = len(faults)
+    faults.check(field, fields.notification_id, text)
+    return parse_id(text) if len(faults) == before else b""
+
+
+def page_size(size: int, most: int, faults: Faults) -> None:
+    """Notes a page size that is negative or over `most`; 0 stands for the method's default."""
+    if size < 0:
+        faults.note("page_size", _FORMAT, "is negative")
+    elif size > most:
+        faults.note("page_size", ErrorReason.ERROR_REASON_TOO_LARGE, f"is {size}; at most {most} are allowed")

@@ -40,6 +40,11 @@ class InboxStore:
         params = {"recipient_id": recipient_id, "after": UUID(bytes=notification_id), "limit": limit}
         return [_item(row) for row in await self._database.fetch(_SQL["after"], params)]
 
+    async def fetch(self, recipient_id: str, ids: Sequence[bytes]) -> list[InboxItem]:
+        """Those of these messages that are in this inbox, in any order."""
+        params = {"recipient_id": recipient_id, "ids": [UUID(bytes=i) for i in ids]}
+        return [_item(row) for row in await self._database.fetch(_SQL["fetch"], params)]
+
     async def mark_read(self, recipient_id: str, ids: Sequence[bytes], at_ms: int) -> list[bytes]:
         """Marks messages as read; the ids of those that were not before."""
         params = {"recipient_id": recipient_id, "ids": [UUID(bytes=i) for i in ids], "at_ms": at_ms}

@@ -54,3 +54,11 @@ returning notification_id;
 
 -- name: unread
 select count(*) from inbox where recipient_id = %(recipient_id)s and read_at is null;
+
+-- name: fetch
+select
+    notification_id, recipient_id, type, title, body, action,
+    (extract(epoch from created_at) * 1000)::bigint,
+    coalesce((extract(epoch from read_at) * 1000)::bigint, 0)
+from inbox
+where recipient_id = %(recipient_id)s and notification_id = any(%(ids)s);
