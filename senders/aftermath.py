@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from core.model import Class, ErrorClass, Priority, Station, Status
 from core.retry import Dead, Decision, Expire, Fail, Retry, Unknown, decide
 from core.streams import Wait
-from fastpath import Record, pack_frame, record
+from fastpath import Record, Writer, pack_frame
 from fastpath.layout import OUTCOME
 from senders.provider import Answer
 
@@ -66,24 +66,26 @@ def after_answer(item: Record, provider: str, answer: Answer, *, begun_ms: int, 
         steps = (Status.SENT, Status.DELIVERED) if answer.status is Status.DELIVERED else (Status.SENT,)
         return Aftermath(tuple(_outcome(item, status, provider, answer, when) for status in steps))
     decision = decide(
-        attempt=attempt,
+        attempt=attempt - item.extra,  # a replay begins the backoff anew
         error_class=answer.error_class,
         klass=Class(item.klass),
         schedule=policy.steps(item.priority),
         now_ms=now_ms,
         expires_ms=item.expires_ms,
         retry_after_ms=answer.retry_after_ms,
+        accepted_ms=item.accepted_ms,
         rng=policy.rng,
     )
     outcome = _outcome(item, _status_of(decision, answer.error_class), provider, answer, when)
     if not isinstance(decision, Retry | Dead):
         return Aftermath((outcome,))
+    spent = item.attempt if answer.error_class is ErrorClass.UNREACHABLE else attempt  # who saw nothing counts nothing
     tried = item.replace(
-        attempt=attempt, error_class=answer.error_class, provider=provider, code=answer.code, reason=answer.reason
+        attempt=spent, error_class=answer.error_class, provider=provider, code=answer.code, reason=answer.reason
     )
     if isinstance(decision, Dead):
         return Aftermath((outcome,), letter=tried)
-    return Aftermath((outcome,), wait=Wait(pack_frame([tried]), decision.due_ms, attempt))
+    return Aftermath((outcome,), wait=Wait(pack_frame([tried]), decision.due_ms, spent))
 
 
 def after_expiry(item: Record, now_ms: int) -> Aftermath:
@@ -109,27 +111,53 @@ def _status_of(decision: Decision, error_class: ErrorClass) -> Status:
 
 def _outcome(item: Record, status: Status, provider: str, answer: Answer, when: _When) -> Record:
     """An event of the delivery. Its fixed fields (type, recipient) are in the dispatcher's first outcome of it already."""
-    return record(
-        OUTCOME,
-        id=item.id,
-        priority=item.priority,
-        klass=item.klass,
-        channel=item.channel,
-        status=status,
-        station=Station.SENDER,
-        platform=item.platform,
-        device=item.device,
-        attempt=when.attempt,
-        error_class=answer.error_class,
-        version=item.version,
-        extra=answer.units,
-        accepted_ms=item.accepted_ms,
-        at_ms=when.now_ms,
-        expires_ms=item.expires_ms,
-        queued_ms=item.queued_ms,
-        sending_ms=when.begun_ms,
-        provider=provider,
-        provider_id=answer.provider_id,
-        code=answer.code,
-        reason=answer.reason,
+    return _write(
+        item.id,
+        item.priority,
+        item.klass,
+        item.channel,
+        status,
+        Station.SENDER,
+        item.platform,
+        item.device,
+        when.attempt,
+        answer.error_class,
+        item.version,
+        answer.units,
+        item.accepted_ms,
+        when.now_ms,
+        item.expires_ms,
+        item.queued_ms,
+        when.begun_ms,
+        provider,
+        answer.provider_id,
+        answer.code,
+        answer.reason,
     )
+
+
+_write = Writer(
+    OUTCOME,
+    (
+        "priority",
+        "klass",
+        "channel",
+        "status",
+        "station",
+        "platform",
+        "device",
+        "attempt",
+        "error_class",
+        "version",
+        "extra",
+        "accepted_ms",
+        "at_ms",
+        "expires_ms",
+        "queued_ms",
+        "sending_ms",
+        "provider",
+        "provider_id",
+        "code",
+        "reason",
+    ),
+)

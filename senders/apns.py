@@ -132,7 +132,7 @@ class Apns:
             async with asyncio.timeout(TIMEOUT_S):  # httpx limits each read, not the whole
                 response = await self._client.post(path, content=content, headers=sent_headers)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return fault(ErrorClass.TEMPORARY, CONNECT, answers.words(f"{type(error).__name__}: {error}"))
+            return fault(ErrorClass.UNREACHABLE, CONNECT, answers.words(f"{type(error).__name__}: {error}"))
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             return fault(ErrorClass.PERMANENT, "invalid_message", type(error).__name__)
         except (httpx.TransportError, TimeoutError) as error:

@@ -165,4 +165,3 @@ class BatchDesk:
         for (priority, status), records in self._results.items():
             metrics.handled("sender", self._channel, priority, status.name.lower(), records, now_ms=now_ms)
         self._results = {}
-        metrics.BATCH_ITEMS.observe(("sender",), float(len(self._places)))

@@ -64,7 +64,7 @@ class Fcm:
         try:
             token = await self._token.get()
         except TokenUnavailable as error:
-            return fault(ErrorClass.TEMPORARY, CONNECT, answers.words(str(error)))
+            return fault(ErrorClass.UNREACHABLE, CONNECT, answers.words(str(error)))
         except TokenRefused as error:
             return fault(ErrorClass.MISCONFIGURED, "token_refused", answers.words(str(error)))
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}

@@ -52,9 +52,9 @@ async def post(session: aiohttp.ClientSession, url: str, body: bytes, headers: M
 
 
 def unanswered(error: Exception) -> Answer:
-    """What a request that got no answer means: temporary if nothing went out, else ambiguous."""
+    """What a request that got no answer means: unreachable if nothing went out, else ambiguous."""
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientProxyConnectionError):
-        return fault(ErrorClass.TEMPORARY, CONNECT, words(str(error)))
+        return fault(ErrorClass.UNREACHABLE, CONNECT, words(str(error)))
     if isinstance(error, aiohttp.InvalidURL):
         return fault(ErrorClass.MISCONFIGURED, CONNECT, "the provider's base_url is not an address")
     return fault(ErrorClass.AMBIGUOUS, NO_ANSWER, words(f"{type(error).__name__}: {error}"))

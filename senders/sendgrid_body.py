@@ -178,5 +178,3 @@ def _personalization(message: Message, tagged: Sequence[tuple[Part, Frame]]) -> 
     for part, frame in tagged:
         entry.add_substitution(Substitution(TAGS[part], frame.middle(message.parts[part]).decode()))
     return entry
-
-

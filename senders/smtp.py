@@ -203,8 +203,9 @@ def _silence(error: Exception, stage: _Stage, address: str) -> Answer:
     reason = answers.words(f"{type(error).__name__}: {error}", address)
     if stage.data:
         return fault(ErrorClass.AMBIGUOUS, NO_ANSWER, reason)
-    gone = isinstance(error, OSError | TimeoutError)  # aiosmtplib's own connection errors are OSErrors too
-    return fault(ErrorClass.TEMPORARY if gone else ErrorClass.MISCONFIGURED, CONNECT, reason)
+    if not isinstance(error, OSError | TimeoutError):  # aiosmtplib's own connection errors are OSErrors too
+        return fault(ErrorClass.MISCONFIGURED, CONNECT, reason)  # e.g. no STARTTLS, no AUTH
+    return fault(ErrorClass.TEMPORARY if stage.connected else ErrorClass.UNREACHABLE, CONNECT, reason)
 
 
 def _ascii_domain(address: str) -> str:

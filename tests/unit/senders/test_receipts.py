@@ -1,0 +1,50 @@
+"""Receipts: what a push carries, and that nobody else can make one."""
+
+import jwt
+import pytest
+
+from core.errors import BadToken
+from core.model import Channel, Part
+from core.settings import Settings
+from core.signing import Receipt, read_receipt, sign_receipt
+from senders.receipts import Receipts
+from tests.unit.senders.kit import PUSH, delivery, message
+
+SECRET = "0123456789abcdef"
+
+
+def test_a_push_carries_its_receipt() -> None:
+    settings = Settings(secret_key=SECRET, web_public_url="https://t.example/")  # type: ignore[arg-type]
+    item = delivery("token", PUSH, channel=Channel.PUSH, device=3)
+    data = Receipts(settings).data(message(item))
+    assert data["order"] == "7"
+    assert data["tidings_receipt_url"] == "https://t.example/receipts"
+    assert read_receipt(SECRET, data["tidings_receipt"]) == Receipt(item.id, Channel.PUSH, 3)
+
+
+def test_data_is_text() -> None:
+    receipts = Receipts(Settings(secret_key=SECRET))  # type: ignore[arg-type]
+    data = receipts.data(message(delivery("t", {Part.DATA: '{"n": 7, "deep": {"a": [1]}, "s": "x"}'}, channel=Channel.PUSH)))
+    assert (data["n"], data["deep"], data["s"]) == ("7", '{"a":[1]}', "x")
+    assert "tidings_receipt" in receipts.data(message(delivery("t", {Part.TITLE: "no data"}, channel=Channel.PUSH)))
+    for broken in ("[1]", "{"):
+        with pytest.raises(ValueError):
+            receipts.data(message(delivery("t", {Part.DATA: broken}, channel=Channel.PUSH)))
+
+
+def test_forged_receipts_are_refused() -> None:
+    good = sign_receipt(SECRET, delivery().id, Channel.PUSH, 0)
+    head, body, _ = good.split(".")
+    claims = jwt.decode(good, options={"verify_signature": False})
+    forgeries = [
+        "",
+        "x",
+        f"{head}.{body}.",
+        good[:-2],
+        sign_receipt("another secret 123", delivery().id, Channel.PUSH, 0),
+        jwt.encode(claims, None, algorithm="none"),
+        jwt.encode(claims, SECRET.encode().ljust(32), algorithm="HS256"),  # the secret itself is not the key
+    ]
+    for forged in forgeries:
+        with pytest.raises(BadToken):
+            read_receipt(SECRET, forged)

@@ -1,0 +1,100 @@
+"""The bound on calls in flight: never passed, the urgent first, nothing lost by cancelling."""
+
+import asyncio
+
+import pytest
+
+from core.model import Priority
+from senders.provider import Answer, Message, sent
+from senders.turnstile import Turnstile, one_by_one
+from tests.helpers import eventually
+from tests.unit.senders.kit import Notes, delivery, messages
+
+
+async def test_the_urgent_go_first() -> None:
+    gate = Turnstile(1)
+    order: list[str] = []
+    held = asyncio.Event()
+
+    async def pass_(name: str, urgency: int) -> None:
+        async with gate.pass_(urgency):
+            order.append(name)
+            if name == "first":
+                await held.wait()
+
+    tasks = [asyncio.create_task(pass_("first", 4))]
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(pass_(name, urgency)) for name, urgency in (("low", 4), ("low2", 4), ("critical", 1))]
+    await asyncio.sleep(0)
+    held.set()
+    await asyncio.gather(*tasks)
+    assert order == ["first", "critical", "low", "low2"]
+
+
+async def test_a_cancelled_waiter_leaves_its_place_to_others() -> None:
+    gate = Turnstile(1)
+    async with gate.pass_(1):
+        waiters = [asyncio.create_task(gate._enter(1)) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiters[0].cancel()
+    await asyncio.wait_for(waiters[1], 1)  # it got the place
+    late = asyncio.create_task(gate._enter(1))
+    await asyncio.sleep(0)
+    gate._leave()  # hands the place to `late`,
+    late.cancel()  # which is cancelled before it knows
+    await asyncio.gather(late, return_exceptions=True)
+    async with asyncio.timeout(1), gate.pass_(1):
+        pass
+
+
+async def test_one_by_one_never_passes_its_limit() -> None:
+    running = peak = 0
+
+    async def attempt(message: Message) -> Answer:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        await asyncio.sleep(0.001)
+        running -= 1
+        return sent(str(message.place))
+
+    gate, desks = Turnstile(3), [Notes(), Notes(refuse=[2, 5])]
+    sends = [one_by_one(gate, messages(delivery() for _ in range(10)), desk, attempt) for desk in desks]
+    await asyncio.gather(*sends)
+    assert peak == 3
+    assert sorted(desks[0].answers) == list(range(10))
+    assert sorted(desks[1].answers) == [0, 1, 3, 4, 6, 7, 8, 9]
+    assert desks[0].answers[4].provider_id == "4"
+
+
+async def test_a_bug_leaves_its_message_open_and_sees_to_the_others() -> None:
+    async def attempt(message: Message) -> Answer:
+        if message.place == 1:
+            raise ZeroDivisionError
+        return sent()
+
+    desk = Notes()
+    with pytest.raises(ZeroDivisionError):
+        await one_by_one(Turnstile(2), messages(delivery() for _ in range(4)), desk, attempt)
+    assert sorted(desk.answers) == [0, 2, 3]
+    assert sorted(desk.begun) == [0, 1, 2, 3]
+
+
+async def test_critical_overtakes_a_slice_of_low() -> None:
+    gate, order = Turnstile(1), list[Priority]()
+    go = asyncio.Event()
+
+    async def attempt(message: Message) -> Answer:
+        order.append(Priority(message.record.priority))
+        await go.wait()
+        return sent()
+
+    low = messages(delivery(priority=Priority.LOW) for _ in range(5))
+    critical = messages([delivery(priority=Priority.CRITICAL)])
+    first = asyncio.create_task(one_by_one(gate, low, Notes(), attempt))
+    await eventually(lambda: order)
+    second = asyncio.create_task(one_by_one(gate, critical, Notes(), attempt))
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(first, second)
+    assert order[1] is Priority.CRITICAL
