@@ -7,7 +7,15 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    generate_latest,
+    start_http_server,
+)
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -15,6 +23,7 @@ from core.keys import CHANNEL_NAMES, PRIORITY_NAMES
 from core.model import Channel, Priority
 from core.settings import split_listen
 
+CONTENT_TYPE = CONTENT_TYPE_LATEST  # of the page
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
 BATCH_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
@@ -88,6 +97,7 @@ FENCED = Counter("tidings_fenced_settlements", "Settlements refused as another p
 SHED = Counter("tidings_shed", "Notifications refused or suppressed under overload", ["priority"])
 RETRIES = Counter("tidings_retries", "Attempts that will be repeated", ["channel", "error_class"])
 DEAD_LETTERS = Counter("tidings_dead_letters", "Deliveries whose attempts are spent", ["channel"])
+PROVIDER_EVENTS = Counter("tidings_provider_events", "Events that providers and apps told", ["provider", "result"])
 
 METRICS = (
     STREAM_DEPTH,
@@ -102,6 +112,7 @@ METRICS = (
     SHED,
     RETRIES,
     DEAD_LETTERS,
+    PROVIDER_EVENTS,
 )
 
 
@@ -131,6 +142,11 @@ def handled(station: str, channel: int, priority: int, outcome: str, records: It
     HANDLED.labels(station, *where, outcome).inc(sum(ages.values()))
     for accepted, count in ages.items():
         LATENCY.observe((station, *where), max(now_ms - accepted, 0) / 1000, count)
+
+
+def exposition() -> bytes:
+    """All metrics of this process as Prometheus reads them; their type is CONTENT_TYPE."""
+    return generate_latest(REGISTRY)
 
 
 def serve_metrics(listen: str) -> int | None:
