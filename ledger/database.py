@@ -25,6 +25,7 @@ CONNECT_S = 5  # for one attempt to connect
 WAIT_S = 5.0  # for a free connection, and so for a server that is away
 STATEMENT_MS = 10_000  # after this the server gives a statement up
 CALL_S = 15.0  # for a whole call, in case that not even the server answers
+GRACE_S = 1.0  # for the server to take back what it was asked then; after that the connection is dropped
 # The pool's own patience. It doubles its pauses while it tries, and nobody gets a connection meanwhile; once it has given up,
 # the next call tries anew at once. So a short patience is what makes it come back quickly.
 RECONNECT_S = 2.0
@@ -92,7 +93,7 @@ class Database:
     async def connection(self) -> AsyncIterator[AsyncConnection[Row]]:
         """A connection in autocommit mode, for less than CALL_S; errors inside come out as LedgerError."""
         with wrapped():
-            async with asyncio.timeout(CALL_S), self._pool.connection() as connection:
+            async with asyncio.timeout(CALL_S + GRACE_S), asyncio.timeout(CALL_S), self._pool.connection() as connection:
                 yield connection
 
     @asynccontextmanager

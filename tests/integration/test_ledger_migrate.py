@@ -1,0 +1,76 @@
+"""Opening and migrating: many at once, killed in the middle, edited, ahead; and what is wrong is told in words."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.errors import LedgerError, LedgerUnavailable
+from ledger import Ledger
+from ledger.migrate import migrate
+from tests.helpers import eventually, psql, with_database
+
+
+@pytest.fixture
+def empty_database(postgres_server: str) -> Iterator[str]:
+    name = "tidings_unmigrated"
+    psql(postgres_server, f"create database {name}")
+    yield with_database(postgres_server, name)
+    psql(postgres_server, f"drop database {name} with (force)")
+
+
+async def test_open_tells_what_is_wrong(postgres_server: str, empty_database: str) -> None:
+    with pytest.raises(LedgerUnavailable, match="refused"):
+        await Ledger.open("postgresql://tidings@127.0.0.1:1/tidings")
+    with pytest.raises(LedgerUnavailable, match="does not exist"):
+        await Ledger.open(with_database(postgres_server, "no_such_database"))
+    with pytest.raises(LedgerError, match=r"0001_.*python -m ledger") as lacking:
+        await Ledger.open(empty_database)
+    assert not isinstance(lacking.value, LedgerUnavailable)
+
+
+async def test_many_processes_migrate_at_once(empty_database: str) -> None:
+    await asyncio.gather(*(migrate(empty_database) for _ in range(6)))
+    await migrate(empty_database)
+    ledger = await Ledger.open(empty_database, migrate=True)
+    assert psql(empty_database, "select count(*), min(number) from migrations").split("|")[1] == "1"
+    await ledger.close()
+
+
+async def test_a_migration_killed_in_the_middle_does_not_block_the_next(empty_database: str) -> None:
+    victim = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import asyncio, sys\nfrom ledger import migrate\n"
+        "class Slow(migrate.Migration): pass\n"
+        "real = migrate.migrations()\n"
+        "migrate.migrations = lambda: [*real, migrate.Migration(9999, 'slow.sql', b'select pg_sleep(60)')]\n"
+        f"asyncio.run(migrate.migrate({empty_database!r}))",
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    await eventually(
+        lambda: "pg_sleep" in psql(empty_database, "select query from pg_stat_activity where wait_event = 'PgSleep'")
+    )
+    waiting = asyncio.create_task(migrate(empty_database))
+    await eventually(lambda: psql(empty_database, "select count(*) from pg_locks where not granted") == "1")
+    victim.kill()
+    await victim.wait()
+    # The server notices the dead client at the end of the statement; an operator, or TCP, may be quicker.
+    psql(empty_database, "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'")
+    await asyncio.wait_for(waiting, 20)
+    assert psql(empty_database, "select count(*) from migrations where number = 9999") == "0"
+
+
+async def test_an_edited_migration_is_refused(database_url: str) -> None:
+    psql(database_url, "update migrations set digest = 'other' where number = 1")
+    with pytest.raises(LedgerError, match=r"0001_.* was edited"):
+        await migrate(database_url)
+
+
+async def test_a_database_ahead_of_this_program_is_fine(database_url: str) -> None:
+    psql(database_url, "insert into migrations (number, name, digest) values (9999, '9999_later.sql', 'x')")
+    await migrate(database_url)
+    await (await Ledger.open(database_url)).close()
