@@ -19,7 +19,6 @@ from tests.helpers import eventually, psql
 from tests.unit.ledger.outcomes import NOW, an_id, queued, told
 from tidings import embedded
 
-
 T = TypeVar("T")
 
 
