@@ -1,0 +1,89 @@
+"""`tidings up` and `tidings demo`: the whole system on this machine."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from tidings.cli.options import DataFolder, Json, words
+from tidings.cli.output import Exit, Output, print_json, stderr, stdout
+from tidings.demo import demonstrate
+from tidings.up.processes import StartFailed
+from tidings.up.run import run_until_signal, running
+from tidings.up.supervisor import System
+
+FOLDER = Path(".tidings")
+UP_HELP = words("""Run the whole system on this machine until Ctrl-C: Valkey, PostgreSQL, every station, the provider sandbox.
+
+Nothing needs to be installed. Everything is kept in the data folder, logs included; the next start finds it again.
+TIDINGS_REDIS_URL and TIDINGS_DATABASE_URL take servers of yours in place of the embedded ones, and --no-sandbox speaks to
+the real providers as the TIDINGS_* settings say. A station that dies is started again.
+
+Ctrl-C drains and stops in order; a second one kills.
+""")
+DEMO_HELP = words("""Start everything, send one notification per provider through the gateway, show what became of each, stop.
+
+Exits with 0 if all six (SendGrid, SMTP, Twilio, FCM, APNs, in-app) were delivered. Runs beside `tidings up`; the second
+run is faster than the first, as its data folder is kept.
+""")
+
+
+def up(
+    *,
+    data: DataFolder = FOLDER,
+    sandbox: Annotated[bool, typer.Option(help="Simulate the providers, or speak to the real ones.")] = True,
+    json: Json = False,
+) -> None:
+    """Run until a signal; UP_HELP has the words for people."""
+
+    async def stay() -> None:
+        say = Output(json).note
+        say(f"tidings is starting in {data.absolute()}")
+        async with running(data, say, fixed_ports=True, sandbox=sandbox) as (system, supervisor):
+            if json:
+                print_json({"event": "up", "processes": supervisor.pids, **_addresses(system)})
+            else:
+                stdout.print(summary(system, data))
+            try:
+                await asyncio.Event().wait()
+            finally:
+                say("\nDraining and stopping ...")
+
+    try:
+        run_until_signal(stay())
+        Output(json).note("Stopped.")
+    except StartFailed as error:
+        stderr.print(f"[red]tidings did not start:[/red] {error}", markup=True)
+        raise typer.Exit(Exit.FAILED) from error
+
+
+def _addresses(system: System) -> dict[str, object]:
+    ports = system.ports
+    return {"target": ports.target, "api_key": system.api_key, "web": ports.web_url, "sandbox": ports.sandbox_url}
+
+
+def summary(system: System, data: Path) -> Table:
+    """Where everything is."""
+    ports = system.ports
+    metrics = ports.metrics
+    told = {
+        "gateway (gRPC)": ports.target,
+        "pages": f"{ports.web_url} (webhooks, receipts)",
+        "sandbox": f"{ports.sandbox_url} (what the providers got)" if system.sandbox else "none: real providers",
+        "metrics": f"http://{ports.host}:{metrics['gateway']}/metrics (gateway) to {max(metrics.values())}",
+        "API key": f"{system.api_key} (for development: send, read, admin)",
+        "data, logs": f"{data}, {data}/logs",
+    }
+    table = Table(box=None, show_header=False, pad_edge=False, title="\ntidings is up", title_justify="left")
+    for name, value in told.items():
+        table.add_row(f"[bold]{name}[/bold]", value)
+    table.caption = "\nClients started in this folder find it by themselves: tidings stations\nCtrl-C drains and stops."
+    table.caption_justify = "left"
+    return table
+
+
+def demo(*, data: DataFolder = FOLDER / "demo", json: Json = False) -> None:
+    """Run the demo; DEMO_HELP has the words for people."""
+    raise typer.Exit(demonstrate(data, json=json))
