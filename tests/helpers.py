@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,7 +20,15 @@ T = TypeVar("T")
 POLL_S = 0.01
 
 
-async def eventually(predicate: Callable[[], T | Awaitable[T]], seconds: float = 10.0) -> T:
+@overload
+async def eventually(predicate: Callable[[], Awaitable[T]], seconds: float = 10.0) -> T: ...
+
+
+@overload
+async def eventually(predicate: Callable[[], T], seconds: float = 10.0) -> T: ...
+
+
+async def eventually(predicate: Callable[[], Any], seconds: float = 10.0) -> Any:
     """Calls `predicate` (plain or async) until it returns something true; returns that.
 
     An AssertionError inside the predicate counts as "not yet".
