@@ -5,6 +5,7 @@ A call is answered after its frame's XADD was answered, never before. Knows fram
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeAlias
 
 from core import keys
 from core.ids import partition_of, priority_of
@@ -12,13 +13,18 @@ from core.streams import Append
 from fastpath import Record, pack_frame
 from fastpath.layout import FRAME_HEADER
 
+Write: TypeAlias = Callable[[Sequence[Append]], Awaitable[list[str]]]
+
 GATHER_S = 0.001
 FRAME_RECORDS = 256  # small enough that a critical frame never waits long for a slice of low ones
 FRAME_BYTES = 512 * 1024
 
 
-def frames(records: Iterable[Record]) -> list[Append]:
-    """The frames of records, one or more for each partition and priority (both are in the id), in the records' order."""
+def frames(records: Iterable[Record], partitions: int) -> list[Append]:
+    """The frames of records, one or more for each partition and priority (both are in the id), in the records' order.
+
+    An id under an old key may be of a system that had more partitions: it goes to one that is read.
+    """
     open_: dict[bytes, list[Record]] = {}
     sizes: dict[bytes, int] = {}
     found: list[Append] = []
@@ -28,17 +34,17 @@ def frames(records: Iterable[Record]) -> list[Append]:
         size = len(record.raw)
         if batch is None or len(batch) >= FRAME_RECORDS or sizes[where] + size > FRAME_BYTES:
             if batch:
-                found.append(_append(batch))
+                found.append(_append(batch, partitions))
             batch = open_[where] = []
             sizes[where] = FRAME_HEADER
         batch.append(record)
         sizes[where] += size
-    return found + [_append(batch) for batch in open_.values()]
+    return found + [_append(batch, partitions) for batch in open_.values()]
 
 
-def _append(records: Sequence[Record]) -> Append:
+def _append(records: Sequence[Record], partitions: int) -> Append:
     first = records[0].id
-    return Append(keys.inbound(partition_of(first), priority_of(first)), pack_frame(records))
+    return Append(keys.inbound(partition_of(first) % partitions, priority_of(first)), pack_frame(records))
 
 
 class Committer:
@@ -46,11 +52,13 @@ class Committer:
 
     Args:
         append: Streams.append.
+        partitions: how many there are.
         gather_s: how long a single record waits for others, seconds.
     """
 
-    def __init__(self, append: Callable[[Sequence[Append]], Awaitable[list[str]]], *, gather_s: float = GATHER_S) -> None:
+    def __init__(self, append: Write, partitions: int, *, gather_s: float = GATHER_S) -> None:
         self._append = append
+        self._partitions = partitions
         self._gather_s = gather_s
         self._waiting: list[Record] = []
         self._flush: asyncio.Task[None] | None = None
@@ -65,7 +73,7 @@ class Committer:
         if len(records) == 1:
             await self._share(records[0])
         elif records:
-            await self._append(frames(records))
+            await self._append(frames(records, self._partitions))
 
     async def _share(self, record: Record) -> None:
         self._waiting.append(record)
@@ -77,4 +85,4 @@ class Committer:
     async def _flush_soon(self) -> None:
         await asyncio.sleep(self._gather_s)
         records, self._waiting, self._flush = self._waiting, [], None
-        await self._append(frames(records))
+        await self._append(frames(records, self._partitions))

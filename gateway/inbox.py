@@ -35,14 +35,18 @@ class Inbox(inbox_pb2_grpc.InboxServiceServicer):
         store: the ledger's inboxes.
         pokes: wakes watchers.
         streams: takes the outcomes of reading.
+        partitions: how many there are.
         drain: ends watching.
         clock: when a message was read.
     """
 
-    def __init__(self, store: InboxStore, pokes: Pokes, streams: Streams, *, drain: Drain, clock: Clock) -> None:
+    def __init__(
+        self, store: InboxStore, pokes: Pokes, streams: Streams, *, partitions: int, drain: Drain, clock: Clock
+    ) -> None:
         self._store = store
         self._pokes = pokes
         self._streams = streams
+        self._partitions = partitions
         self._drain = drain
         self._clock = clock
 
@@ -98,7 +102,7 @@ class Inbox(inbox_pb2_grpc.InboxServiceServicer):
         now_ms = self._clock.now_ms()
         found = await self._store.fetch(recipient_id, ids)
         if found:
-            await self._streams.append(_outcomes(found, now_ms))
+            await self._streams.append(_outcomes(found, now_ms, self._partitions))
         return pb.MarkReadResponse(marked=len(await self._store.mark_read(recipient_id, ids, now_ms)))
 
 
@@ -130,11 +134,11 @@ def _marks(request: pb.MarkReadRequest) -> tuple[str, list[bytes]]:
     return recipient_id, list(dict.fromkeys(ids))
 
 
-def _outcomes(items: Sequence[InboxItem], now_ms: int) -> list[Append]:
+def _outcomes(items: Sequence[InboxItem], now_ms: int, partitions: int) -> list[Append]:
     """Frames that say READ of each message, as of the first time it was marked."""
     by_partition: dict[int, list[Record]] = {}
     for item in items:
-        by_partition.setdefault(partition_of(item.notification_id), []).append(_read(item, now_ms))
+        by_partition.setdefault(partition_of(item.notification_id) % partitions, []).append(_read(item, now_ms))
     return [Append(keys.outcomes(partition), pack_frame(records)) for partition, records in by_partition.items()]
 
 

@@ -24,20 +24,23 @@ class Lookup:
 
     Args:
         peek: core.streams.Streams.peek.
+        partitions: how many there are.
     """
 
-    def __init__(self, peek: Peek) -> None:
+    def __init__(self, peek: Peek, partitions: int) -> None:
         self._peek = peek
+        self._partitions = partitions
 
     async def on_its_way(self, id: bytes) -> Record | None:
         """The notification's record, or an outcome of it, that the ledger has not read yet; None if there is none."""
-        inbound = keys.inbound(partition_of(id), priority_of(id))
+        partition = partition_of(id) % self._partitions
+        inbound = keys.inbound(partition, priority_of(id))
         at = time_of(id)
         since = max(at - SKEW_MS, 0)
         return (
             await self._scan(inbound, id, since, at + APPEND_MS + SKEW_MS)
             or await self._scan(keys.waiting(inbound), id, since, FOREVER_MS)
-            or await self._scan(keys.outcomes(partition_of(id)), id, since, FOREVER_MS)
+            or await self._scan(keys.outcomes(partition), id, since, FOREVER_MS)
         )
 
     async def _scan(self, stream: str, id: bytes, from_ms: int, to_ms: int) -> Record | None:

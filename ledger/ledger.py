@@ -43,6 +43,10 @@ class Ledger:
             raise
         return cls(database)
 
+    async def ping(self) -> None:
+        """Asks the database for nothing; raises LedgerUnavailable if it does not answer."""
+        await self._database.execute(b"select 1")
+
     async def close(self) -> None:
         """Closes all connections."""
         await self._database.close()
