@@ -116,10 +116,10 @@ def parse_rule(raw: Mapping[str, Any]) -> Rule:
     provider, kind = raw.get("provider"), raw.get("kind")
     if provider != "*" and provider not in PROVIDERS:
         raise BadFault(f"provider must be one of *, {', '.join(PROVIDERS)}")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise BadFault(f"kind must be one of {', '.join(KINDS)}")
     fault = Fault(
-        kind=str(kind),
+        kind=kind,
         seconds=_number(raw, "seconds", 3.0, 0, 3600),
         retry_after_s=int(_number(raw, "retry_after_s", 2, 0, 86_400)),
         status=int(_number(raw, "status", 503, 500, 599)),

@@ -24,6 +24,7 @@ TOKEN_LIFE_S = 3599
 MAX_ASSERTION_S = 3600  # how long a signed request for a token may be valid
 SKEW_S = 300
 SCOPES = frozenset({"https://www.googleapis.com/auth/firebase.messaging", "https://www.googleapis.com/auth/cloud-platform"})
+GOOGLE_AUDIENCE = "https://oauth2.googleapis.com/token"  # what google-auth writes, whatever the account's token_uri is
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -61,7 +62,7 @@ class Tokens:
                 assertion,
                 self._public,
                 algorithms=["RS256"],
-                audience=self._sandbox.base_url + TOKEN_PATH,
+                audience=[self._sandbox.base_url + TOKEN_PATH, GOOGLE_AUDIENCE],
                 issuer=self._sandbox.credentials.fcm_email,
                 options={"require": ["iss", "aud", "exp", "iat"]},
                 leeway=SKEW_S,
