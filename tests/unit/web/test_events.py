@@ -30,6 +30,7 @@ def test_an_id_of_ours_is_known() -> None:
         format_id(new_id(0, 1, NOW_MS + SKEW_MS + 1)),
         format_id(new_id(0, 1, NOW_MS - OLDEST_MS - 1)),
     ],
+    ids=["none", "a number", "empty", "words", "another version", "of the future", "too old"],
 )
 def test_what_tidings_cannot_have_made_is_not_ours(text: object) -> None:
     assert our_id(text, NOW_MS) is None
