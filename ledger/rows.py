@@ -24,10 +24,10 @@ COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END = b"\xff\xff"
 
 EPOCH_MS = 946_684_800_000  # PostgreSQL counts from 2000-01-01
-LAST_MS = 4_102_444_800_000  # a time that no clock says, it is cut to fit into a column
+LAST_MS = 4_102_444_800_000  # 2100; what claims to be later, or before 1970, is given this time, so that it fits a column
 SMALL = 0x7FFF  # smallint's highest
-REASON_MAX = 2_000  # characters of a provider's words; no provider has more to say
-WORD_MAX = 256
+REASON_MAX = 2_000  # bytes of a provider's words; no provider has more to say
+WORD_MAX = 256  # bytes of its codes and ids
 
 _NULL = b"\xff\xff\xff\xff"
 _LENGTH = Struct(">i")
@@ -60,8 +60,15 @@ def accepted_ms(outcome: Record) -> int:
 
 def _delivery(life: Life) -> bytes:
     first, last, told = life
-    packed = b"".join(map(pack, told))
-    attempts = max(o.attempt for o in told)
+    packed = b"".join([pack(outcome) for outcome in told])
+    attempts = units = 0
+    provider = last.provider
+    for outcome in told:
+        attempts = max(attempts, outcome.attempt)
+        units += outcome.extra
+        provider = provider or outcome.provider
+    if units:
+        units = billed((o.attempt or attempts, o.extra) for o in told)
     verdicts = first.verdicts
     return b"".join(
         (
@@ -76,7 +83,7 @@ def _delivery(life: Life) -> bytes:
                 2, first.klass,
                 2, last.status,
                 2, min(attempts, SMALL),
-                2, min(billed((o.attempt or attempts, o.extra) for o in told), SMALL),
+                2, min(units, SMALL),
             ),
             _trace(first.traceparent),
             _word(first.type),
@@ -84,7 +91,7 @@ def _delivery(life: Life) -> bytes:
             _word(first.template),
             _word(first.language),
             _word(first.source),
-            _word(last.provider or next((o.provider for o in told if o.provider), "")),
+            _word(provider),
             _LENGTH.pack(len(packed)),
             packed,
             _blob(verdicts) if verdicts else _NULL,
@@ -110,9 +117,9 @@ def _event(outcome: Record) -> bytes:
             _word(outcome.type) if outcome.type else _NULL,
             _text(outcome.recipient_id) if outcome.recipient_id else _NULL,
             _word(outcome.provider),
-            _text(outcome.provider_id[:WORD_MAX]),
-            _text(outcome.code[:WORD_MAX]),
-            _text(outcome.reason[:REASON_MAX]),
+            _blob(_cut(outcome.provider_id.encode(), WORD_MAX)),
+            _blob(_cut(outcome.code.encode(), WORD_MAX)),
+            _blob(_cut(outcome.reason.encode(), REASON_MAX)),
         )
     )  # fmt: skip
 
@@ -120,28 +127,25 @@ def _event(outcome: Record) -> bytes:
 def pack(outcome: Record) -> bytes:
     """One outcome, packed for the column `outcomes`."""
     provider = outcome.provider.encode()
-    provider_id = outcome.provider_id[:WORD_MAX].encode()
-    code = outcome.code[:WORD_MAX].encode()
-    reason = outcome.reason[:REASON_MAX].encode()
-    return (
-        _OUTCOME.pack(
-            outcome.status,
-            outcome.station,
-            outcome.error_class,
-            outcome.attempt,
-            min(outcome.extra, SMALL),
-            happened_ms(outcome),
-            outcome.sending_ms,
-            len(provider),
-            len(provider_id),
-            len(code),
-            len(reason),
-        )
-        + provider
-        + provider_id
-        + code
-        + reason
+    provider_id = outcome.provider_id.encode()
+    code = outcome.code.encode()
+    reason = outcome.reason.encode()
+    if len(provider_id) > WORD_MAX or len(code) > WORD_MAX or len(reason) > REASON_MAX:
+        provider_id, code, reason = _cut(provider_id, WORD_MAX), _cut(code, WORD_MAX), _cut(reason, REASON_MAX)
+    head = _OUTCOME.pack(
+        outcome.status,
+        outcome.station,
+        outcome.error_class,
+        outcome.attempt,
+        min(outcome.extra, SMALL),
+        outcome.at_ms or happened_ms(outcome),
+        outcome.sending_ms,
+        len(provider),
+        len(provider_id),
+        len(code),
+        len(reason),
     )
+    return head + provider + provider_id + code + reason
 
 
 def unpack(outcomes: bytes) -> list[Report]:
@@ -160,7 +164,12 @@ def unpack(outcomes: bytes) -> list[Report]:
 
 
 def _microseconds(ms: int) -> int:
-    return (min(max(ms, 0), LAST_MS) - EPOCH_MS) * 1000
+    return (ms - EPOCH_MS) * 1000 if 0 <= ms <= LAST_MS else (LAST_MS - EPOCH_MS) * 1000
+
+
+def _cut(raw: bytes, length: int) -> bytes:
+    """At most `length` bytes of UTF-8, no character halved."""
+    return raw[:length].decode(errors="ignore").encode()
 
 
 def _blob(raw: bytes) -> bytes:
@@ -178,7 +187,7 @@ _word = lru_cache(maxsize=8192)(_text)  # types, templates, languages, providers
 
 def _trace(traceparent: str) -> bytes:
     """The trace id out of a W3C traceparent (version-trace-span-flags), as a uuid's 16 bytes."""
-    if len(traceparent) < 55:
+    if not traceparent:
         return _NULL
     try:
         trace_id = bytes.fromhex(traceparent[3:35])
