@@ -32,11 +32,11 @@ class Reply:
         return 200 <= self.status < 300
 
 
-def new_session(connections: int, *, timeout_s: float = TIMEOUT_S) -> aiohttp.ClientSession:
+def new_session(connections: int) -> aiohttp.ClientSession:
     """A session without cookies, proxies or redirects of its own; at most `connections` at once."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S),
-        timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT_S, sock_connect=CONNECT_S),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 

@@ -171,7 +171,9 @@ def _text_of(bundle: Bundle, part: Part, same: bool) -> str:
 def _personalization(message: Message, tagged: Sequence[tuple[Part, Frame]]) -> Personalization:
     record = message.record
     entry = Personalization()
-    entry.add_to(To(record.address))
+    to = To()
+    to.email = record.address  # as it is; the constructor would look for a name in it
+    entry.add_to(to)
     entry.subject = one_line(message.text(Part.SUBJECT))
     entry.add_custom_arg(CustomArg("tidings_id", message.id))
     entry.add_custom_arg(CustomArg("tidings_device", str(record.device)))

@@ -1,5 +1,6 @@
 """Twilio: an SMS in each call, by its own asynchronous client. What arrived is told by its status callbacks."""
 
+import base64
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,7 +51,10 @@ class RebasedClient(AsyncTwilioHttpClient):  # type: ignore[misc]  # twilio ship
         """
         path = urlsplit(url)
         url = path._replace(scheme=self._base.scheme, netloc=self._base.netloc, path=self._base.path + path.path).geturl()
-        response = await super().request(method, url, *args, **{**kwargs, "timeout": TIMEOUT_S})
+        user, password = kwargs.pop("auth")
+        login = base64.b64encode(f"{user}:{password}".encode()).decode()  # its parent's way of it is deprecated by aiohttp
+        headers = {**kwargs.pop("headers"), "Authorization": f"Basic {login}"}
+        response = await super().request(method, url, *args, **{**kwargs, "headers": headers, "timeout": TIMEOUT_S})
         if response.status_code >= 300:
             raise Refused(response.status_code, response.headers, response.text)
         return response
