@@ -19,6 +19,7 @@ from tidings.tracing import client_span
 from tidings.v1 import inbox_pb2, notifications_pb2, templates_pb2
 
 T = TypeVar("T")
+_BROKEN = "Internal error from Core"  # grpc.aio's own words
 
 
 class AsyncClient:
@@ -240,7 +241,9 @@ class AsyncStream:
                 for result in ready:
                     yield result
         except grpc.aio.AioRpcError as error:
-            raise from_rpc(error) from error
+            failed = from_rpc(error)
+            # A write on a connection that has just broken ends so and hides the status that the server gave.
+            raise (Unavailable("broken off", code="UNAVAILABLE") if failed.message == _BROKEN else failed) from error
         finally:
             call.cancel()
         for result in self._window.results():  # what could not be sent at all waits for no acknowledgement

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -50,7 +51,7 @@ def delivery_table(delivery: Delivery, start: datetime | None) -> Table:
         ": ",
         (delivery.status, colour(delivery.status)),
     )
-    table = Table(title=title, title_justify="left", title_style="", pad_edge=False, show_edge=False)
+    table = Table(title=title, title_justify="left", title_style="", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("status", "station", "provider"):
         table.add_column(name, min_width=10)
     table.add_column("since accept", justify="right", min_width=12)
