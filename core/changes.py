@@ -35,9 +35,9 @@ class Changes:
                 await self._listen(callback)
             await asyncio.sleep(RECONNECT_S)
 
-    async def poke_inbox(self, recipient_id: str) -> None:
-        """Says that a recipient's inbox has news."""
-        await self._store.send([["PUBLISH", inbox_channel(recipient_id), "1"]])
+    async def poke_inbox(self, *recipient_ids: str) -> None:
+        """Says that these recipients' inboxes have news."""
+        await self._store.send([["PUBLISH", inbox_channel(recipient_id), "1"] for recipient_id in recipient_ids])
 
     async def _listen(self, callback: Callable[[str, str], None]) -> None:
         async with aclosing(self._store.redis.pubsub(ignore_subscribe_messages=True)) as pubsub:

@@ -1,6 +1,5 @@
 """The in-app channel: messages stored in their recipients' inboxes, all of a batch at once; those who watch are told."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -39,11 +38,11 @@ class InAppChannel:
         answer = delivered()
         for message in begun:
             desk.end(message, answer)
-        await self._poke({message.record.recipient_id for message in begun})
+        await self._poke({message.record.address for message in begun})
 
     async def _poke(self, recipients: set[str]) -> None:
         try:
-            await asyncio.gather(*(self._changes.poke_inbox(recipient) for recipient in recipients))
+            await self._changes.poke_inbox(*recipients)
         except StoreError as error:  # watchers look by themselves every few seconds
             log.warning("watchers of inboxes were not told: %s", error, extra={"channel": "in_app"})
 
