@@ -7,6 +7,7 @@ patience its outcomes meet in one batch and cost PostgreSQL one row instead of t
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from core.ids import format_id
 from core.model import Channel, Station, Status
 from fastpath import Record
 from fastpath.layout import FIRST
@@ -53,7 +54,8 @@ def fold(outcomes: Iterable[Record], written: Collection[Key] = ()) -> Folded:
     for outcome in outcomes:
         key = (outcome.id, outcome.channel, outcome.device)
         if outcome.status not in _STATUSES or outcome.station not in _STATIONS or key[1] not in _CHANNELS:
-            raise ValueError(f"outcome {outcome.status} of station {outcome.station} on channel {key[1]}: no such thing")
+            what = f"status {outcome.status} of station {outcome.station} on channel {key[1]}"
+            raise ValueError(f"notification {format_id(outcome.id)}: there is no {what}")
         group = groups.get(key)
         if group is None:
             groups[key] = [outcome]

@@ -98,5 +98,5 @@ def test_a_suppressed_notification_is_a_row_without_a_channel() -> None:
 
 @pytest.mark.parametrize("changes", [{"status": 99}, {"status": 0}, {"station": 0}, {"channel": 9}])
 def test_what_could_not_be_read_back_is_refused(changes: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="no such thing"):
+    with pytest.raises(ValueError, match="there is no"):
         fold([queued(an_id(), **changes)])  # type: ignore[arg-type]
