@@ -52,8 +52,8 @@ class Door(grpc.aio.ServerInterceptor):
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
-        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]], details: grpc.HandlerCallDetails
-    ) -> Handler | None:
+        self, continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]", details: grpc.HandlerCallDetails
+    ) -> "Handler | None":
         """The method's handler, wrapped; None if there is no such method."""
         method = details.method
         wrapped = self._wrapped.get(method)
