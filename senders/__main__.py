@@ -13,6 +13,7 @@ from ledger import Ledger
 from senders.provider import Carrier
 from senders.station import SenderHandler, policy_of, sources
 
+STATION = "senders"
 BATCHES = 4  # in hand per partition, so that a slow provider does not stop the lane; one more for critical entries
 NAMES = {name: channel for channel, name in CHANNEL_NAMES.items()}
 
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
         async with AsyncExitStack() as stack:
             yield [loop_of(channel, await _open(channel, context, stack), context) for channel in channels]
 
-    run_station("-".join(["sender", *arguments]), build)
+    run_station(STATION, build)
 
 
 if __name__ == "__main__":
