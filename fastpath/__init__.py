@@ -5,7 +5,7 @@ The choice is made here and only here, for all modules at once; whether a twin i
 """
 
 from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
-from fastpath.routes import Route, Rule
+from fastpath.values import Route, Rule
 
 try:
     from fastpath.dedupe import LocalFilter, content_hash, murmur3

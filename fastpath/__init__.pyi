@@ -6,7 +6,7 @@ from fastpath.records import Record, Writer, pack_frame, pack_parts, record, unp
 from fastpath.render import Compiled, RenderCache, compile_parts, fallback
 from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
 from fastpath.router import Router
-from fastpath.routes import Route, Rule
+from fastpath.values import Route, Rule
 
 NATIVE: bool
 WHY: str

@@ -1,18 +1,16 @@
 """Types of fastpath/render.pyx and of its twin, fastpath/pure/render.py, where the words are."""
 
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
-class Stats(NamedTuple):
-    hits: int
-    misses: int
-    entries: int
-    bytes: int
+from fastpath.values import Stats
 
 @final
 class Compiled:
     @property
     def variables(self) -> frozenset[str]: ...
+    @property
+    def required(self) -> frozenset[str]: ...
     @property
     def plain(self) -> bool: ...
     def render(self, data: dict[str, Any]) -> bytes: ...

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import final
 
-from fastpath.routes import Route, Rule
+from fastpath.values import Route, Rule
 
 @final
 class Router:

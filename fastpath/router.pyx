@@ -4,7 +4,7 @@ cimport cython
 from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
 
-from fastpath.routes import MEMO_MAX, REQUESTED, UNMATCHED, Route
+from fastpath.values import MEMO_MAX, REQUESTED, UNMATCHED, Route
 
 cdef int _MEMO_MAX = MEMO_MAX
 

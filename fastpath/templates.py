@@ -1,57 +1,46 @@
-"""Templates as programs: Jinja2's own parse tree, read into literal and variable segments where it holds nothing else.
+"""Templates compiled: each part as a program where that is enough (programs.py), else as Jinja2's own code in the sandbox.
 
 Shared by the native renderer and its twin; pure, and imports no other room.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Template, TemplateError, nodes
+from jinja2 import Template, TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
 
 from fastpath.errors import RenderFailed, TemplateInvalid
-from fastpath.sandbox import HTML, TEXT, Sandbox
+from fastpath.programs import Body, read
+from fastpath.sandbox.environment import HTML, TEXT, Sandbox
+from fastpath.sandbox.limits import MAX_OUTPUT
+from fastpath.sandbox.syntax import bounded, check
 
-MAX_OUTPUT = 1 << 20  # bytes of one rendered part
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A variable to print: the names and indices that lead to it, and whether it is escaped for HTML."""
-
-    path: tuple[str | int, ...]
-    escape: bool
-
-    def named(self, depth: int) -> str:
-        """The path down to its `depth`-th step, as people write it."""
-        return ".".join(map(str, self.path[: depth + 1]))
-
-
-Segment = bytes | Value
+MAX_SOURCE = 1 << 18  # characters of one part's source
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """One part of a template. `segments` is None where only Jinja2 can render it."""
+class Part:
+    """One part of a template. `body` is its program; None where `template`, Jinja2's, must render it."""
 
-    part: int
-    segments: tuple[Segment, ...] | None
-    template: Template
+    number: int
+    body: Body | None
+    template: Template | None
     variables: frozenset[str]
+    optional: frozenset[str]  # those that the part asks for by `default` or `is defined`
 
 
-def parse(parts: Sequence[tuple[int, str, bool]]) -> tuple[Program, ...]:
-    """The programs of (part, source, html).
+def parse(parts: Sequence[tuple[int, str, bool]]) -> tuple[Part, ...]:
+    """The compiled parts of (number, source, html).
 
     Raises:
         TemplateInvalid: with the part and the line.
     """
-    return tuple(_parse(part, source, HTML if html else TEXT) for part, source, html in parts)
+    return tuple(_parse(number, source, HTML if html else TEXT) for number, source, html in parts)
 
 
-def run_jinja(program: Program, data: dict[str, Any]) -> bytes:
-    """The part as Jinja2 renders it, UTF-8.
+def run_jinja(template: Template, data: dict[str, Any]) -> bytes:
+    """The text that Jinja2 renders, UTF-8.
 
     Raises:
         VariableMissing, RenderFailed.
@@ -59,66 +48,44 @@ def run_jinja(program: Program, data: dict[str, Any]) -> bytes:
     chunks: list[str] = []
     left = MAX_OUTPUT
     try:
-        for chunk in program.template.generate(data):
+        for chunk in template.generate(data):
             left -= len(chunk)
             if left < 0:
-                raise RenderFailed(f"more than {MAX_OUTPUT} characters")
+                raise RenderFailed(f"more than {MAX_OUTPUT} bytes")
             chunks.append(chunk)
-        return "".join(chunks).encode()
+        text = "".join(chunks).encode()
     except RenderFailed:
         raise
-    except Exception as error:  # whatever a template can provoke is the template's fault, and is told as such
+    except Exception as error:  # whatever it is, a template provoked it with its data, and its author has to hear of it
         raise RenderFailed(f"{type(error).__name__}: {error}") from error
+    if len(text) > MAX_OUTPUT:
+        raise RenderFailed(f"more than {MAX_OUTPUT} bytes")
+    return text
 
 
-def _parse(part: int, source: str, sandbox: Sandbox) -> Program:
+def _parse(number: int, source: str, sandbox: Sandbox) -> Part:
+    if len(source) > MAX_SOURCE:
+        raise TemplateInvalid(f"more than {MAX_SOURCE} characters", 1, number)
     try:
         tree = sandbox.parse(source)
+        check(tree, sandbox)
         variables = frozenset(find_undeclared_variables(tree))
-        segments = _segments(tree, sandbox)
-        return Program(part, segments, sandbox.from_string(source), variables)
-    except TemplateError as error:
-        raise TemplateInvalid(str(error.message), getattr(error, "lineno", 1), part) from error
+        body = read(tree, sandbox)
+        template = None if body is not None else sandbox.from_string(bounded(tree))
+        return Part(number, body, template, variables, _optional(tree) & variables)
+    except TemplateSyntaxError as error:
+        raise TemplateInvalid(error.message or "syntax error", error.lineno, number) from error
+    except TemplateInvalid as error:
+        raise TemplateInvalid(error.message, error.line, number) from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        # Nested deeper than Python's own compiler goes, a number with more digits than it reads, or a lone surrogate.
+        raise TemplateInvalid(f"too deep or not text: {error}", 1, number) from error
 
 
-def _segments(tree: nodes.Template, sandbox: Sandbox) -> tuple[Segment, ...] | None:
-    segments: list[Segment] = []
-    for node in _printed(tree.body):
-        segment = _segment(node, sandbox)
-        if segment is None:
-            return None
-        segments.append(segment)
-    return tuple(segments)
-
-
-def _printed(body: Iterable[nodes.Node]) -> Iterator[nodes.Node]:
-    """What the statements print, one by one; a statement that does more than print comes as itself."""
-    for statement in body:
-        if isinstance(statement, nodes.Output):
-            yield from statement.nodes
-        else:
-            yield statement
-
-
-def _segment(node: nodes.Node, sandbox: Sandbox) -> Segment | None:
-    if isinstance(node, nodes.TemplateData):
-        return node.data.encode()
-    escape = bool(sandbox.autoescape)
-    if isinstance(node, nodes.Filter) and node.name in ("e", "escape") and not (node.args or node.kwargs) and node.node:
-        node, escape = node.node, True
-    path = _path(node, sandbox)
-    return Value(path, escape) if path else None
-
-
-def _path(node: nodes.Node, sandbox: Sandbox) -> tuple[str | int, ...] | None:
-    """The path of a.b["c"][0]; None for any other expression."""
-    if isinstance(node, nodes.Name):
-        return None if node.name in sandbox.globals or node.name == "self" else (node.name,)
-    if isinstance(node, nodes.Getattr):
-        key: Any = node.attr
-    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and type(node.arg.value) in (str, int):
-        key = node.arg.value
-    else:
-        return None
-    before = _path(node.node, sandbox)
-    return (*before, key) if before else None
+def _optional(tree: nodes.Template) -> frozenset[str]:
+    """Variables that the template itself asks about before it needs them. (Reads `tree` as bounded() may have left it.)"""
+    found = []
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        if node.name in ("default", "d", "defined", "undefined") and isinstance(node.node, nodes.Name):
+            found.append(node.node.name)
+    return frozenset(found)

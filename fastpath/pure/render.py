@@ -1,33 +1,48 @@
 """Twin of fastpath/render.pyx: templates compiled once, rendered to packed parts, and a bounded cache of what was rendered.
 
-No I/O. Where a part holds more than variables, Jinja2 renders it (fastpath/templates.py).
+No I/O. Runs programs (fastpath/programs.py); a part that holds more than those can say is rendered by Jinja2.
 """
 
+import operator
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import orjson
 from markupsafe import escape
 
+from fastpath import programs
 from fastpath.errors import RenderFailed, VariableMissing
 from fastpath.pure.records import pack_parts
-from fastpath.sandbox import lookup, text_of
-from fastpath.templates import MAX_OUTPUT, Program, Segment, Value, parse, run_jinja
+from fastpath.sandbox.limits import MAX_OUTPUT, MAX_WORK
+from fastpath.templates import Part, parse, run_jinja
+from fastpath.values import ENTRY_OVERHEAD, Stats
 
-_OVERHEAD = 256  # bytes an entry of the cache costs beside its data and content
+_MISSING = object()
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "lteq": operator.le,
+    "gt": operator.gt,
+    "gteq": operator.ge,
+    "in": lambda left, right: left in right,
+    "notin": lambda left, right: left not in right,
+}
 
 
 class Compiled:
     """A template's parts, ready to render. Made by `compile_parts`.
 
-    `variables` are the names it looks up in the data; `plain` is True where no part needs Jinja2.
+    `variables` are the names it looks up in the data, `required` those of them that it cannot do without: a name that it gives
+    a default for, or asks whether it is defined, is not required. `plain` is True where no part needs Jinja2.
     """
 
-    def __init__(self, programs: Sequence[Program]) -> None:
-        self._programs = tuple(programs)
-        self.variables: frozenset[str] = frozenset().union(*(program.variables for program in programs))
-        self.plain = all(program.segments is not None for program in programs)
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = tuple(parts)
+        self.variables: frozenset[str] = frozenset().union(*(part.variables for part in parts))
+        self.required: frozenset[str] = frozenset().union(*(part.variables - part.optional for part in parts))
+        self.plain = all(part.body is not None for part in parts)
 
     def render(self, data: dict[str, Any]) -> bytes:
         """All parts, packed (see `pack_parts`), from JSON values.
@@ -36,7 +51,7 @@ class Compiled:
             VariableMissing: the data lacks a variable.
             RenderFailed: the template cannot be rendered with this data, or grew over its limit.
         """
-        return pack_parts([(program.part, _run(program, data)) for program in self._programs])
+        return pack_parts([(part.number, _render(part, data)) for part in self._parts])
 
 
 def compile_parts(parts: Sequence[tuple[int, str, bool]]) -> Compiled:
@@ -46,15 +61,6 @@ def compile_parts(parts: Sequence[tuple[int, str, bool]]) -> Compiled:
         TemplateInvalid: with the part and the line.
     """
     return Compiled(parse(parts))
-
-
-class Stats(NamedTuple):
-    """What a cache did and holds."""
-
-    hits: int
-    misses: int
-    entries: int
-    bytes: int
 
 
 class RenderCache:
@@ -95,7 +101,7 @@ class RenderCache:
 
 def fallback(language: str, available: Sequence[str], default: str) -> str:
     """The best of the available languages: de-AT, then de, then the default. Case does not matter."""
-    spelled = {each.lower(): each for each in available}
+    spelled = {each.lower(): each for each in reversed(available)}
     tag = language.lower()
     while tag:
         if tag in spelled:
@@ -115,37 +121,113 @@ def _loads(data: bytes) -> dict[str, Any]:
 
 
 def _cost(full: tuple[Hashable, bytes], content: bytes) -> int:
-    return len(full[1]) + len(content) + _OVERHEAD
+    return len(full[1]) + len(content) + ENTRY_OVERHEAD
 
 
-def _run(program: Program, data: dict[str, Any]) -> bytes:
-    if program.segments is None:
-        return run_jinja(program, data)
-    out = bytearray()
-    for segment in program.segments:
-        out += _print(segment, data)
-        if len(out) > MAX_OUTPUT:
-            raise RenderFailed(f"more than {MAX_OUTPUT} bytes")
-    return bytes(out)
-
-
-def _print(segment: Segment, data: dict[str, Any]) -> bytes:
-    if isinstance(segment, bytes):
-        return segment
-    text = text_of(_find(segment, data))
+def _render(part: Part, data: dict[str, Any]) -> bytes:
+    if part.template is not None:
+        return run_jinja(part.template, data)
+    run = _Run(data)
     try:
-        return (escape(text) if segment.escape else text).encode()
-    except UnicodeEncodeError as error:
-        raise RenderFailed(f"not text: {error}") from error
+        run.body(part.body or ())
+    except (TypeError, UnicodeEncodeError, RecursionError) as error:
+        raise RenderFailed(f"{type(error).__name__}: {error}") from error
+    return bytes(run.out)
 
 
-def _find(value: Value, data: dict[str, Any]) -> Any:
-    found: Any = data
-    for depth, key in enumerate(value.path):
-        if not isinstance(found, dict):
-            found = lookup(found, key, value.named(depth))
-        elif key in found:
-            found = found[key]
-        else:
-            raise VariableMissing(value.named(depth))
-    return found
+class _Run:
+    """One rendering of one program: its output so far, the variables in sight, and the work done."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.out = bytearray()
+        self.scope = data
+        self.work = 0
+        self.index = self.length = 0  # of the innermost loop
+
+    def body(self, body: programs.Body) -> None:
+        for statement in body:
+            if isinstance(statement, bytes):
+                self._write(statement)
+            elif isinstance(statement, programs.Print):
+                text = _text(self._value(statement.value))
+                self._write((escape(text) if statement.escape else text).encode())
+            elif isinstance(statement, programs.Branch):
+                self.body(self._chosen(statement))
+            else:
+                self._loop(statement)
+
+    def _write(self, text: bytes) -> None:
+        self.out += text
+        if len(self.out) > MAX_OUTPUT:
+            raise RenderFailed(f"more than {MAX_OUTPUT} bytes")
+
+    def _chosen(self, branch: programs.Branch) -> programs.Body:
+        return next((body for test, body in branch.cases if self._value(test)), branch.otherwise)
+
+    def _loop(self, loop: programs.Loop) -> None:
+        over = self._value(loop.over)
+        if not isinstance(over, (list, dict, str)):
+            raise RenderFailed(f"cannot loop over a {type(over).__name__}")
+        self.work += loop.cost * len(over)
+        if self.work > MAX_WORK:
+            raise RenderFailed(f"takes too much work: more than {MAX_WORK} steps")
+        if not over:
+            return self.body(loop.otherwise)
+        around = self.scope, self.index, self.length
+        self.scope, self.length = dict(self.scope), len(over)
+        for self.index, self.scope[loop.target] in enumerate(over):
+            self.body(loop.body)
+        self.scope, self.index, self.length = around
+
+    def _value(self, node: programs.Expression) -> Any:
+        match node:
+            case programs.Path():
+                return self._find(node)
+            case programs.Counter(name):
+                return self._counter(name)
+            case programs.Constant(value):
+                return value
+            case programs.Default(path, value, falsy):
+                found = self._find(path, soft=True)
+                return value.value if found is _MISSING or (falsy and not found) else found
+            case programs.Defined(path, wanted):
+                return (self._find(path, soft=True) is not _MISSING) is wanted
+            case programs.Not(value):
+                return not self._value(value)
+            case programs.Either(left, right, both):
+                found = self._value(left)
+                return self._value(right) if bool(found) is both else found
+            case programs.Compare(left, operator_, right):
+                return _COMPARE[operator_](self._value(left), self._value(right))
+            case programs.Choice(test, then, otherwise):
+                return self._value(then if self._value(test) else otherwise)
+
+    def _counter(self, name: str) -> int:
+        match name:
+            case "index":
+                return self.index + 1
+            case "index0":
+                return self.index
+            case "first":
+                return self.index == 0
+            case "last":
+                return self.index == self.length - 1
+        return self.length
+
+    def _find(self, path: programs.Path, soft: bool = False) -> Any:
+        """The variable; VariableMissing where there is none, or with `soft`, if only its last step fails, _MISSING."""
+        found: Any = self.scope
+        for depth, key in enumerate(path.keys):
+            try:
+                found = found[key]
+            except (TypeError, LookupError):
+                if soft and depth == len(path.keys) - 1:
+                    return _MISSING
+                raise VariableMissing(path.named(depth)) from None
+        return found
+
+
+def _text(value: Any) -> str:
+    if type(value) in (str, int, float, bool, type(None), list, dict):
+        return str(value)
+    raise RenderFailed(f"cannot print a {type(value).__name__}")

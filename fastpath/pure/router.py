@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fastpath.routes import MEMO_MAX, REQUESTED, UNMATCHED, Route, Rule
+from fastpath.values import MEMO_MAX, REQUESTED, UNMATCHED, Route, Rule
 
 
 class Router:

@@ -1,4 +1,4 @@
-"""The values that routing takes and gives: rules and routes. No decision is made here."""
+"""Values and constants that the native modules and their twins share: rules, routes, counts. No decision is made here."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 REQUESTED = "requested"  # Route.rule where the caller named the channels
 UNMATCHED = "unmatched"  # Route.rule where no rule matched
 MEMO_MAX = 65_536  # decisions a router remembers: types come from callers, so they must not pile up for good
+ENTRY_OVERHEAD = 256  # bytes that an entry of a render cache costs beside its data and content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +40,12 @@ class Route(NamedTuple):
     channels: tuple[int, ...]
     missing: tuple[int, ...]
     rule: str
+
+
+class Stats(NamedTuple):
+    """What a render cache did since its start, and what it holds now."""
+
+    hits: int
+    misses: int
+    entries: int
+    bytes: int
