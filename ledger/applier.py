@@ -3,6 +3,7 @@
 The entries' ids are written in the transaction of their rows, so an entry that is handed in again changes nothing.
 """
 
+import asyncio
 import logging
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -23,6 +24,7 @@ log = logging.getLogger("tidings.ledger")
 _SQL = load("applier")
 
 KEEP_APPLIED = "1 day"  # an entry is settled milliseconds after it is applied; this is for a ledger that stood still meanwhile
+WRITERS = 2  # transactions of one process at once: while one waits for the disk, the other packs; the rest wait their turn
 TRIES = 4  # of a transaction that met a row or lacked a partition; each try knows more than the one before
 
 
@@ -40,6 +42,7 @@ class Applier:
     def __init__(self, database: Database, partitions: Partitions) -> None:
         self._database = database
         self._partitions = partitions
+        self._turn = asyncio.Semaphore(WRITERS)
 
     async def apply(self, partition: int, frames: Sequence[Frame]) -> None:
         """Writes the outcomes of all frames that were not applied before; when it returns they are durable.
@@ -52,8 +55,8 @@ class Applier:
         written: set[Key] = set()
         for _ in range(TRIES):
             try:
-                await self._apply(partition, frames, written)
-                return
+                async with self._turn:
+                    return await self._apply(partition, frames, written)
             except LedgerError as error:
                 if isinstance(error.__cause__, errors.UniqueViolation):
                     written |= await self._written(frames)

@@ -146,7 +146,7 @@ async def test_killed_in_the_middle_and_started_again(
     store: Store, ledger: Ledger, settings: Settings, database_url: str
 ) -> None:
     settings = settings.model_copy(update={"partitions": PARTITIONS, "allow_pure": True})
-    ids = [an_id(NOW + n) for n in range(1500)]
+    ids = [an_id(NOW + n) for n in range(600)]
 
     async def feed() -> None:
         for i in ids:  # an entry each, so that the kill falls between some of them
