@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.table import Table
 
-from core.config import load_settings
 from core.errors import ConfigError
-from ledger import Ledger
-from ledger.migrate import migrate as migrate_database
 from tidings.channel import local_system
 from tidings.cli.options import Json
 from tidings.cli.output import Exit, Output, guarded
 from tidings.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from ledger import Ledger
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys, in PostgreSQL itself.")
@@ -30,14 +30,17 @@ def database_url(given: str | None) -> str:
     Raises:
         ConfigError: nobody says so.
     """
+    from core.config import load_settings  # noqa: PLC0415 - see with_ledger
+
     found = given or load_settings(partial=True).database_url or str(local_system().get("database_url", ""))
     if not found:
         raise ConfigError("TIDINGS_DATABASE_URL is not set and no `tidings up` runs in this folder: set it, or --database-url")
     return found
 
 
-def with_ledger(url: str | None, work: Callable[[Ledger], Awaitable[T]]) -> T:
-    """Run `work` on an open ledger."""
+def with_ledger(url: str | None, work: Callable[["Ledger"], Awaitable[T]]) -> T:
+    """Run `work` on an open ledger. PostgreSQL's driver is imported here: most commands never need it."""
+    from ledger import Ledger  # noqa: PLC0415
 
     async def run() -> T:
         ledger = await Ledger.open(database_url(url))
@@ -128,6 +131,8 @@ def migrate(*, url: Database = None, json: Json = False) -> None:
 
     TIDINGS_DATABASE_URL=postgresql://... tidings migrate
     """
+    from ledger.migrate import migrate as migrate_database  # noqa: PLC0415
+
     out = Output(json)
     asyncio.run(migrate_database(database_url(url)))
     out.show({"migrated": True}, lambda: "The database is up to date.")

@@ -2,17 +2,16 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from tidings.cli.options import DataFolder, Json, words
 from tidings.cli.output import Exit, Output, print_json, stderr, stdout
-from tidings.demo import demonstrate
-from tidings.up.processes import StartFailed
-from tidings.up.run import run_until_signal, running
-from tidings.up.supervisor import System
+
+if TYPE_CHECKING:
+    from tidings.up.supervisor import System
 
 FOLDER = Path(".tidings")
 UP_HELP = words("""Run the whole system on this machine until Ctrl-C: Valkey, PostgreSQL, every station, the provider sandbox.
@@ -37,6 +36,8 @@ def up(
     json: Json = False,
 ) -> None:
     """Run until a signal; UP_HELP has the words for people."""
+    from tidings.up.processes import StartFailed  # noqa: PLC0415 - the supervisor is large, the other commands are quick
+    from tidings.up.run import run_until_signal, running  # noqa: PLC0415
 
     async def stay() -> None:
         say = Output(json).note
@@ -59,12 +60,12 @@ def up(
         raise typer.Exit(Exit.FAILED) from error
 
 
-def _addresses(system: System) -> dict[str, object]:
+def _addresses(system: "System") -> dict[str, object]:
     ports = system.ports
     return {"target": ports.target, "api_key": system.api_key, "web": ports.web_url, "sandbox": ports.sandbox_url}
 
 
-def summary(system: System, data: Path) -> Table:
+def summary(system: "System", data: Path) -> Table:
     """Where everything is."""
     ports = system.ports
     metrics = ports.metrics
@@ -86,4 +87,6 @@ def summary(system: System, data: Path) -> Table:
 
 def demo(*, data: DataFolder = FOLDER / "demo", json: Json = False) -> None:
     """Run the demo; DEMO_HELP has the words for people."""
+    from tidings.demo import demonstrate  # noqa: PLC0415
+
     raise typer.Exit(demonstrate(data, json=json))

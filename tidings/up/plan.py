@@ -104,6 +104,11 @@ def local_settings(
     )
 
 
+def python_environment(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """`environment`, with Python's bytecode kept in `folder`: starts stay quick, and nothing is written elsewhere."""
+    return {**environment, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+
+
 def sandbox_plan(folder: Path, ports: Ports, environment: Mapping[str, str], port_file: Path) -> Plan:
     """The provider sandbox; it writes `port_file` once every door is open."""
     numbers = [("--port", ports.sandbox), ("--apns-port", ports.apns), ("--smtp-port", ports.smtp)]

@@ -20,7 +20,16 @@ from tidings import embedded
 from tidings.aio import AsyncClient
 from tidings.errors import ClientError
 from tidings.up.folder import Folder, load_secrets, save_secrets
-from tidings.up.plan import CHANNELS, STOP_ORDER, Ports, choose_ports, local_settings, sandbox_plan, station_plans
+from tidings.up.plan import (
+    CHANNELS,
+    STOP_ORDER,
+    Ports,
+    choose_ports,
+    local_settings,
+    python_environment,
+    sandbox_plan,
+    station_plans,
+)
 from tidings.up.processes import Child, Plan, StartFailed
 
 SERVER_START_S = 30.0
@@ -91,7 +100,7 @@ class Supervisor:
             secret_key=kept["secret_key"],
             sandbox=self._sandbox,
         )
-        environment = child_environment(settings) | sandbox
+        environment = python_environment(child_environment(settings) | sandbox, self._folder.path)
         api_key = await self._api_key(database_url, kept)
         stations = [self._child(plan) for plan in station_plans(ports, environment)]
         await asyncio.gather(*(child.start() for child in stations))
@@ -133,13 +142,14 @@ class Supervisor:
         port_file = self._folder.path / "sandbox.json"
         port_file.unlink(missing_ok=True)
         # No TIDINGS_* of ours: it knows what a provider would know.
-        plan = sandbox_plan(self._folder.path / "sandbox", ports, child_environment(Settings()), port_file)
+        environment = python_environment(child_environment(Settings()), self._folder.path)
+        plan = sandbox_plan(self._folder.path / "sandbox", ports, environment, port_file)
         child = self._child(plan)
         await child.start()
         await child.until_ready(port_file.exists, STATION_START_S)
         self._started("sandbox", began)
-        environment: dict[str, str] = json.loads(port_file.read_text())["environment"]
-        return environment
+        found: dict[str, str] = json.loads(port_file.read_text())["environment"]
+        return found
 
     async def _api_key(self, database_url: str, kept: dict[str, str]) -> str:
         """Migrates; the folder's development key: the one of the last start if PostgreSQL still knows it."""

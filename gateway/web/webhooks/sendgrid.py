@@ -65,7 +65,8 @@ def read_event(raw: object, now_ms: int) -> Event | str:
         channel=Channel.EMAIL,
         device=device_number(raw.get("tidings_device")),
         fate=fate,
-        at_ms=at_s * 1000 if isinstance(at_s, int) and 0 < at_s < 2**40 else 0,
+        # Whole seconds: the last moment of that second, which the Teller cuts at now; the first would lie before our "sent".
+        at_ms=at_s * 1000 + 999 if isinstance(at_s, int) and 0 < at_s < 2**40 else 0,
         provider=NAME,
         provider_id=str(raw.get("sg_message_id") or "").partition(".")[0],  # what the call's X-Message-Id was
     )

@@ -87,7 +87,7 @@ def test_a_sendgrid_event_names_its_delivery() -> None:
         "sg_message_id": "14c5d75ce93.recvd-1.0",
     }
     event = sendgrid.read_event(raw, NOW_MS)
-    assert event == Event(ID, Channel.EMAIL, 1, Fate(Status.DELIVERED), NOW_MS, "sendgrid", "14c5d75ce93")
+    assert event == Event(ID, Channel.EMAIL, 1, Fate(Status.DELIVERED), NOW_MS + 999, "sendgrid", "14c5d75ce93")
     assert sendgrid.read_event({**raw, "event": "processed"}, NOW_MS) == "ignored"
     assert sendgrid.read_event({**raw, "tidings_id": "x"}, NOW_MS) == "foreign"
     assert sendgrid.read_event("x", NOW_MS) == "foreign"
