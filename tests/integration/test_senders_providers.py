@@ -2,10 +2,12 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiosmtplib
 import pytest
 
 import senders.apns
@@ -166,14 +168,14 @@ async def test_sendgrid_without_the_right_key_or_sender_is_our_fault(sandbox: Ru
 
 async def test_smtp_delivers_proper_mime_over_few_connections(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = 0
-    connect = senders.smtp.SMTP.connect
+    connect = aiosmtplib.SMTP.connect
 
     async def counted(self: Any, **options: Any) -> Any:
         nonlocal opened
         opened += 1
         return await connect(self, **options)
 
-    monkeypatch.setattr(senders.smtp.SMTP, "connect", counted)
+    monkeypatch.setattr(aiosmtplib.SMTP, "connect", counted)
     html = "<p>Grüße, ß</p>" + "x" * 2000
     items = [delivery(f"u{i}@example.org", {**E_MAIL, Part.HTML: html, Part.SUBJECT: f"Grüße {i}"}) for i in range(40)]
     answers = await send(Smtp(settings_of(sandbox)), items)
@@ -414,9 +416,9 @@ async def test_apns_faults(sandbox: Running, token: str, expected: ErrorClass, c
 async def test_apns_renews_an_expired_token_once(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of(sandbox)
     provider = Apns(settings, Receipts(settings))
-    real = senders.apns.time.time
+    real = time.time
     with monkeypatch.context() as then:
-        then.setattr(senders.apns.time, "time", lambda: real() - TOKEN_LIFE_S - 60)
+        then.setattr(time, "time", lambda: real() - TOKEN_LIFE_S - 60)
         provider._token._make()
         old = provider._token.get()
     provider._token._made_s = real()  # it believes that its token is fresh

@@ -14,7 +14,7 @@ SECRET = "0123456789abcdef"
 
 
 def test_a_push_carries_its_receipt() -> None:
-    settings = Settings(secret_key=SECRET, web_public_url="https://t.example/")  # type: ignore[arg-type]
+    settings = Settings(secret_key=SECRET, web_public_url="https://t.example/")
     item = delivery("token", PUSH, channel=Channel.PUSH, device=3)
     data = Receipts(settings).data(message(item))
     assert data["order"] == "7"
@@ -23,7 +23,7 @@ def test_a_push_carries_its_receipt() -> None:
 
 
 def test_data_is_text() -> None:
-    receipts = Receipts(Settings(secret_key=SECRET))  # type: ignore[arg-type]
+    receipts = Receipts(Settings(secret_key=SECRET))
     data = receipts.data(message(delivery("t", {Part.DATA: '{"n": 7, "deep": {"a": [1]}, "s": "x"}'}, channel=Channel.PUSH)))
     assert (data["n"], data["deep"], data["s"]) == ("7", '{"a":[1]}', "x")
     assert "tidings_receipt" in receipts.data(message(delivery("t", {Part.TITLE: "no data"}, channel=Channel.PUSH)))
@@ -42,7 +42,7 @@ def test_forged_receipts_are_refused() -> None:
         f"{head}.{body}.",
         good[:-2],
         sign_receipt("another secret 123", delivery().id, Channel.PUSH, 0),
-        jwt.encode(claims, None, algorithm="none"),
+        jwt.encode(claims, "", algorithm="none"),
         jwt.encode(claims, SECRET.encode().ljust(32), algorithm="HS256"),  # the secret itself is not the key
     ]
     for forged in forgeries:
