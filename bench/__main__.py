@@ -11,14 +11,16 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
-    """Runs the workloads named, or all; further arguments (`-- --count 1000`) go to each. Exits with how many failed."""
+    """Runs the workloads named, or all; options go to each of them. Exits with how many failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("workloads", nargs="*", choices=(*WORKLOADS, []), default=[])
-    known, rest = parser.parse_known_args()
+    parser.add_argument("workloads", nargs="*", help=f"of {', '.join(WORKLOADS)}; none runs all")
+    known, options = parser.parse_known_args()
+    if unknown := set(known.workloads) - set(WORKLOADS):
+        parser.error(f"there is no workload {min(unknown)!r}")
     RESULTS.mkdir(exist_ok=True)
     failed = 0
     for name in known.workloads or WORKLOADS:
-        command = [sys.executable, "-m", f"bench.{name}", *(word for word in rest if word != "--")]
+        command = [sys.executable, "-m", f"bench.{name}", *options]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             failed += 1

@@ -41,8 +41,7 @@ def cpu_seconds(pid: int) -> float:
 def resident_bytes(pid: int) -> int:
     """Memory of a process and its children."""
     process = psutil.Process(pid)
-    found: int = process.memory_info().rss
-    return found + sum(child.memory_info().rss for child in process.children(recursive=True))
+    return sum(int(one.memory_info().rss) for one in (process, *process.children(recursive=True)))
 
 
 async def counters(url: str) -> dict[str, float]:
