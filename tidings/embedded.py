@@ -7,6 +7,7 @@ outside the folder (a lock file, a system user); the servers listen on loopback 
 import contextlib
 import importlib.util
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -21,6 +22,7 @@ from pathlib import Path
 from core.errors import ConfigError
 
 HOST = "127.0.0.1"
+PORTS = (15_000, 32_000)  # below Linux' (32768) and macOS' (49152) ephemeral ports
 START_S = 30.0  # a cold disk; warm, both are ready in well under a second
 STOP_S = 15.0
 POLL_S = 0.02
@@ -46,10 +48,15 @@ def spawn_command(command: Sequence[str], *, on_parent_death: signal.Signals, us
 
 
 def free_port() -> int:
-    """A TCP port of loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of loopback that was free a moment ago, out of those that the system gives to no outgoing connection.
+
+    Asking the system (port 0) would give one of the latter, which the next connection of anybody may take before us.
+    """
+    while True:
+        port = random.randrange(*PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind((HOST, port))
+            return port
 
 
 def _password(path: Path) -> str:
