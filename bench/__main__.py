@@ -1,35 +1,34 @@
-"""`python -m bench`: every workload in turn, each in a process of its own; results go to bench/results/."""
+"""`python -m bench [WORKLOAD...] [OPTIONS]`: workloads in turn, each in a process of its own; results go to bench/results/."""
 
-import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 WORKLOADS = ("pipeline",)
 RESULTS = Path(__file__).parent / "results"
 
 
-def main() -> None:
-    """Runs the workloads named, or all; options go to each of them. Exits with how many failed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("workloads", nargs="*", help=f"of {', '.join(WORKLOADS)}; none runs all")
-    known, options = parser.parse_known_args()
-    if unknown := set(known.workloads) - set(WORKLOADS):
-        parser.error(f"there is no workload {min(unknown)!r}")
+def main(arguments: Sequence[str]) -> int:
+    """Runs the workloads named first, or all; the options that follow go to each of them. How many failed."""
+    names = list(takewhile(lambda word: not word.startswith("-"), arguments))
+    if unknown := set(names) - set(WORKLOADS):
+        sys.exit(f"there is no workload {min(unknown)!r}; there are {', '.join(WORKLOADS)}")
+    options = arguments[len(names) :]
     RESULTS.mkdir(exist_ok=True)
     failed = 0
-    for name in known.workloads or WORKLOADS:
-        command = [sys.executable, "-m", f"bench.{name}", *options]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            failed += 1
+    for name in names or WORKLOADS:
+        done = subprocess.run([sys.executable, "-m", f"bench.{name}", *options], stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode or not done.stdout:
+            failed += bool(done.returncode)
             continue
         result = json.loads(done.stdout.splitlines()[-1])
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
         print(json.dumps(result))
-    sys.exit(failed)
+    return failed
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
