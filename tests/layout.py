@@ -46,7 +46,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "smtplib": TESTS,
     "http.client": TESTS,
     "urllib.request": TESTS,
-    "google.auth.transport": ("senders",),
+    "google.auth.transport": ("senders", *TESTS),
     "asyncio": ("core", "ledger", "gateway", "dispatcher", "senders", "tidings", "bench", *TESTS),  # fastpath does no I/O
     "socket": ("core", "ledger", "gateway", "dispatcher", "senders", "tidings", "bench", *TESTS),
 }
