@@ -1,0 +1,107 @@
+"""Group commit: frames by partition and priority, bounded, and no answer before Redis' answer."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from core import keys
+from core.errors import StoreUnavailable
+from core.ids import new_id
+from core.model import Priority
+from core.streams import Append
+from fastpath import Record, record, unpack_frame
+from fastpath.layout import NOTIFICATION
+from gateway.commit import FRAME_BYTES, FRAME_RECORDS, Committer, frames
+
+
+def made(partition: int = 0, priority: Priority = Priority.HIGH, data: bytes = b"{}") -> Record:
+    return record(NOTIFICATION, id=new_id(partition, priority, 1), type="t", data=data)
+
+
+class Redis:
+    """Takes frames, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[Append]] = []
+        self.answer = asyncio.Event()
+        self.fault: Exception | None = None
+
+    async def append(self, items: Sequence[Append]) -> list[str]:
+        self.calls.append(list(items))
+        await self.answer.wait()
+        if self.fault is not None:
+            raise self.fault
+        return ["1-0"] * len(items)
+
+
+def test_one_frame_for_each_partition_and_priority_in_order() -> None:
+    records = [made(p, priority) for _ in range(3) for p in (0, 1) for priority in (Priority.HIGH, Priority.LOW)]
+    found = {append.stream: unpack_frame(append.frame) for append in frames(records, 4)}
+    assert found == {
+        keys.inbound(p, priority): [r for r in records if (r.id[6:8]) == new_id(p, priority, 1)[6:8]]
+        for p in (0, 1)
+        for priority in (Priority.HIGH, Priority.LOW)
+    }
+
+
+def test_frames_are_bounded() -> None:
+    small = [made() for _ in range(2 * FRAME_RECORDS + 1)]
+    counts = [unpack_frame(append.frame) for append in frames(small, 4)]
+    assert [len(frame) for frame in counts] == [FRAME_RECORDS, FRAME_RECORDS, 1]
+    assert [r for frame in counts for r in frame] == small
+    large = [made(data=b"x" * 60_000) for _ in range(20)]
+    assert all(len(append.frame) <= FRAME_BYTES for append in frames(large, 4))
+    assert len(frames(large, 4)) == 3
+
+
+def test_a_record_that_is_larger_than_a_frame_has_one_of_its_own() -> None:
+    huge = made(data=b"x" * (FRAME_BYTES + 1))
+    assert [len(unpack_frame(a.frame)) for a in frames([made(), huge, made()], 4)] == [1, 1, 1]
+
+
+def test_an_id_of_a_system_with_more_partitions_goes_where_somebody_reads() -> None:
+    assert [append.stream for append in frames([made(9)], 4)] == [keys.inbound(1, Priority.HIGH)]
+
+
+async def test_concurrent_calls_share_a_frame_and_wait_for_its_answer() -> None:
+    redis = Redis()
+    committer = Committer(redis.append, 4)
+    calls = [asyncio.create_task(committer.commit([made()])) for _ in range(50)]
+    done, _ = await asyncio.wait(calls, timeout=0.1)
+    assert not done and len(redis.calls) == 1
+    assert [len(unpack_frame(append.frame)) for append in redis.calls[0]] == [50]
+    redis.answer.set()
+    await asyncio.gather(*calls)
+
+
+async def test_a_batch_has_frames_of_its_own() -> None:
+    redis = Redis()
+    redis.answer.set()
+    committer = Committer(redis.append, 4)
+    await asyncio.gather(committer.commit([made(), made()]), committer.commit([made()]), committer.commit([]))
+    assert sorted(len(unpack_frame(append.frame)) for call in redis.calls for append in call) == [1, 2]
+
+
+async def test_all_whose_frame_failed_are_told() -> None:
+    redis = Redis()
+    redis.fault = StoreUnavailable("gone")
+    redis.answer.set()
+    committer = Committer(redis.append, 4)
+    results = await asyncio.gather(*(committer.commit([made()]) for _ in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [StoreUnavailable] * 3
+    redis.fault = None
+    await committer.commit([made()])  # the next frame is another one
+
+
+async def test_a_caller_who_hangs_up_does_not_take_the_others_along() -> None:
+    redis = Redis()
+    committer = Committer(redis.append, 4)
+    first, second = (asyncio.create_task(committer.commit([made()])) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    redis.answer.set()
+    await second
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert [len(unpack_frame(append.frame)) for append in redis.calls[0]] == [2]
