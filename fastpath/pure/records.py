@@ -42,6 +42,8 @@ class Record:
         return self._buffer[at : at + layout.ID_WIDTH]
 
     def __getattr__(self, name: str) -> Any:
+        if name in Record.__slots__:  # missing only where nobody made the record
+            raise TypeError("records are made by record() and unpack_frame()")
         slot = layout.SLOTS.get(name)
         if slot is not None:
             at = self._at + slot[0]

@@ -1,0 +1,83 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.fastpath.twins import NATIVE, PURE, TEXT, THOROUGH, Implementation
+
+CONTENT = (b"usr_456", "order_shipped", "order", 3, b'{"id":1}')
+
+
+def test_murmur3_is_murmur3(fast: Implementation) -> None:
+    """SMHasher's verification value of MurmurHash3_x64_128: the hash of the hashes of 0, 0 1, 0 1 2, ..."""
+    hashes = b"".join(fast.dedupe.murmur3(bytes(range(size)), 256 - size) for size in range(256))
+    assert fast.dedupe.murmur3(hashes)[:4] == (0x6384_BA69).to_bytes(4, "little")
+
+
+def test_equal_content_has_an_equal_hash(fast: Implementation) -> None:
+    assert fast.dedupe.content_hash(*CONTENT) == fast.dedupe.content_hash(*CONTENT)
+    assert len(fast.dedupe.content_hash(*CONTENT)) == 16
+
+
+@pytest.mark.parametrize("field", range(5))
+def test_every_field_counts(fast: Implementation, field: int) -> None:
+    other = (b"usr_457", "order_shippec", "ordeR", 4, b'{"id":2}')[field]
+    changed = (*CONTENT[:field], other, *CONTENT[field + 1 :])
+    assert fast.dedupe.content_hash(*changed) != fast.dedupe.content_hash(*CONTENT)
+
+
+def test_fields_do_not_run_into_each_other(fast: Implementation) -> None:
+    assert fast.dedupe.content_hash(b"ab", "c", "", 0, b"") != fast.dedupe.content_hash(b"a", "bc", "", 0, b"")
+
+
+def test_version_is_a_u32(fast: Implementation) -> None:
+    for version in (-1, 1 << 32):
+        with pytest.raises(ValueError):
+            fast.dedupe.content_hash(b"", "", "", version, b"")
+
+
+@THOROUGH
+@given(st.binary(max_size=100), TEXT, TEXT, st.integers(0, 0xFFFF_FFFF), st.binary(max_size=2000), st.integers(0, 0xFFFF_FFFF))
+def test_twins_hash_alike(recipient: bytes, type: str, template: str, version: int, data: bytes, seed: int) -> None:
+    content = (recipient, type, template, version, data)
+    assert NATIVE.dedupe.content_hash(*content) == PURE.dedupe.content_hash(*content)
+    assert NATIVE.dedupe.murmur3(recipient, seed) == PURE.dedupe.murmur3(recipient, seed)
+
+
+def test_a_filter_remembers_until_the_time_is_up(fast: Implementation) -> None:
+    seen = fast.dedupe.LocalFilter(10)
+    assert seen.get("a", 0) is None
+    seen.put("a", "1-0:3", 1000)
+    assert seen.get("a", 999) == "1-0:3"
+    assert seen.get("a", 1000) is None
+    seen.put("a", "2-0:1", 3000)
+    assert seen.get("a", 2000) == "2-0:1"
+    assert len(seen) == 1
+
+
+def test_a_full_filter_forgets_what_came_first(fast: Implementation) -> None:
+    seen = fast.dedupe.LocalFilter(3)
+    for mark in "abc":
+        seen.put(mark, mark, 10)
+    seen.put("a", "again", 10)  # keeps its place
+    seen.put("d", "d", 10)
+    assert [seen.get(mark, 0) for mark in "abcd"] == [None, "b", "c", "d"]
+    assert len(seen) == 3
+
+
+def test_a_filter_holds_something(fast: Implementation) -> None:
+    with pytest.raises(ValueError):
+        fast.dedupe.LocalFilter(0)
+
+
+STEPS = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 5), st.integers(0, 5)), max_size=40)
+
+
+@THOROUGH
+@given(st.integers(1, 4), STEPS)
+def test_twins_remember_alike(capacity: int, steps: list[tuple[str, int, int]]) -> None:
+    native, pure = NATIVE.dedupe.LocalFilter(capacity), PURE.dedupe.LocalFilter(capacity)
+    for mark, expires, now in steps:
+        for each in (native, pure):
+            each.put(mark, f"{mark}{expires}", expires)
+        assert [native.get(mark, now) for mark in "abcdef"] == [pure.get(mark, now) for mark in "abcdef"]
+        assert len(native) == len(pure)
