@@ -133,7 +133,8 @@ async def test_weather_loses_and_doubles_by_its_seed() -> None:
             box.weather = Weather(drop_percent=30, duplicate_percent=30, seed=seed, dice=random.Random(seed))
             for n in range(40):
                 box.put(post(listener.url, str(n).encode()))
-            await eventually(lambda: box.sent == len(listener.bodies) and not box.waiting and box.sent > 0)
+            owed = box.waiting
+            await eventually(lambda: box.sent == owed)
             assert box.dropped > 0 and len(set(listener.bodies)) == 40 - box.dropped < len(listener.bodies)
             return sorted(listener.bodies)
 
