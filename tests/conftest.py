@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.config import Settings, load_settings
+from tests import blocking
 from tests.helpers import psql, redis_command, with_database
 from tidings import embedded
 
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from ledger import Ledger
 
 SECRET = "only-for-tests-0123456789abcdef"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    """A blocking call in the event loop fails the test."""
+    with pytest.MonkeyPatch.context() as patch:
+        blocking.watch(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

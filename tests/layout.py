@@ -33,7 +33,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "psycopg_pool": ("ledger",),
     "prometheus_client": ("core", *TESTS),
     "opentelemetry.sdk": ("core", *TESTS),
-    "opentelemetry.exporter": ("core",),
+    "opentelemetry.exporter": ("core", *TESTS),
     "pydantic_settings": ("core",),
     "aiohttp.web": ("gateway", SANDBOX, *TESTS),
     "aiosmtpd": (SANDBOX, *TESTS),
@@ -56,7 +56,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "os.environb": (),
     "os.getenv": ("core.config",),
     "os.putenv": (),
-    "grpc.server": ("gateway", SANDBOX),
+    "grpc.server": ("gateway", SANDBOX, *TESTS),
     "grpc.aio.server": ("gateway", SANDBOX, *TESTS),
 }
 KEYS_MODULES = ("core.keys", "tests.unit.core.test_keys", "tests.test_layout", "tests.layout")
