@@ -18,9 +18,9 @@ from core.model import Channel, Class, ErrorClass, Part, Priority, Status
 from core.settings import Settings
 from core.signing import read_receipt
 from fastpath import Record
-from senders.apns import Apns
+from senders.apns import Apns, headers
 from senders.email import open_email
-from senders.fcm import Fcm
+from senders.fcm import Fcm, body
 from senders.provider import Answer, Provider
 from senders.push import open_push
 from senders.receipts import Receipts
@@ -219,12 +219,16 @@ async def test_smtp_login_and_server_are_our_business(sandbox: Running) -> None:
         Smtp(settings_of(sandbox, email_from=""))
 
 
-async def test_smtp_sends_again_over_a_new_connection_when_the_kept_one_is_gone(sandbox: Running) -> None:
+async def test_smtp_sends_again_when_the_kept_connection_is_gone(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     provider, desk = Smtp(settings_of(sandbox)), Notes()
     await provider.send(messages([delivery("a@example.org")]), desk)
     (idle,) = provider._idle
-    assert idle.client.transport is not None
-    idle.client.transport.close()  # the server hangs up; we notice only when we speak
+
+    async def gone(*_: Any, **__: Any) -> None:
+        idle.client.close()
+        raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+
+    monkeypatch.setattr(idle.client, "mail", gone)  # the server hung up, and we notice only when we speak
     second = Notes()
     await provider.send(messages([delivery("b@example.org")]), second)
     await provider.close()
@@ -265,6 +269,7 @@ async def test_twilio_sends_counts_and_asks_for_callbacks(sandbox: Running, capl
     assert first.provider_id == answers[0].provider_id
     assert first.notification_id == messages(items)[0].id  # out of StatusCallback's ?n=
     assert second.data["segments"] == "2"
+    assert not [line for line in caplog.records if line.name.startswith("twilio")]
     assert "49151" not in caplog.text
 
 
@@ -500,9 +505,6 @@ def test_missing_credentials_are_named() -> None:
 
 
 def test_expiry_reaches_the_providers() -> None:
-    from senders.apns import headers  # noqa: PLC0415
-    from senders.fcm import body  # noqa: PLC0415
-
     (late,) = messages([push(FCM_TOKEN, platform=1, expires_ms=NOW + 90_000, klass=Class.ALERT)])
     assert headers(late, "topic")["apns-expiration"] == str((NOW + 90_000) // 1000)
     assert b'"ttl":"90s"' in body(late, {}, NOW)

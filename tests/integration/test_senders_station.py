@@ -15,11 +15,11 @@ from core.changes import Changes
 from core.clock import ManualClock
 from core.errors import LedgerUnavailable
 from core.keys import SENDERS
-from core.model import Channel, Class, ErrorClass, Priority, Status
+from core.model import Channel, Class, ErrorClass, Part, Priority, Status
 from core.pokes import Pokes
-from core.station import StationLoop
+from core.station import Batch, StationLoop
 from core.store import Store
-from core.streams import Append, Streams
+from core.streams import Append, Entry, Streams
 from fastpath import Record, pack_frame, unpack_frame
 from ledger import Ledger
 from senders.aftermath import RetryPolicy
@@ -287,9 +287,6 @@ async def test_a_channel_that_forgets_a_message_is_found_out(store: Store) -> No
         async def send(self, messages: Sequence[Message], desk: Desk) -> None:
             await super().send(messages[1:], desk)
 
-    from core.station import Batch  # noqa: PLC0415
-    from core.streams import Entry  # noqa: PLC0415
-
     async def settle(settlements: Sequence[object]) -> list[bool]:
         return [True] * len(settlements)
 
@@ -301,9 +298,6 @@ async def test_a_channel_that_forgets_a_message_is_found_out(store: Store) -> No
 
 async def test_progress_is_bounded_while_redis_is_away(store: Store) -> None:
     """No more than UNSAVED_MAX (and what is in flight) goes out while nothing can be written down."""
-    from core.station import Batch  # noqa: PLC0415
-    from core.streams import Entry  # noqa: PLC0415
-
     back = asyncio.Event()
 
     async def settle(settlements: Sequence[object]) -> list[bool]:
@@ -328,8 +322,6 @@ IN_APP = keys.outbound(0, Channel.IN_APP, Priority.MEDIUM)
 
 
 def note(recipient: str, title: str) -> Record:
-    from core.model import Part  # noqa: PLC0415
-
     return delivery(recipient, {Part.TITLE: title, Part.BODY: "b", Part.ACTION: "/x"}, channel=Channel.IN_APP)
 
 

@@ -80,6 +80,22 @@ async def test_calls_grow_while_all_places_are_taken() -> None:
     assert calls.sizes == [1, 27]
 
 
+async def test_a_call_that_waits_for_its_turn_is_not_asked_for_twice() -> None:
+    calls = Calls()
+    calls.go.clear()
+    gather = batcher(calls, most=10, wait_s=3600, limit=1)
+    waiting = [asyncio.create_task(gather.send(messages(delivery() for _ in range(10)), Notes()))]
+    await eventually(lambda: calls.sizes == [10])
+    sends = [gather.send(messages(delivery() for _ in range(size)), Notes()) for size in (10, 5, 3)]
+    waiting += [asyncio.create_task(send) for send in sends]
+    await asyncio.sleep(0)
+    calls.go.set()
+    await asyncio.gather(*waiting[:2])
+    await gather.send(messages(delivery() for _ in range(2)), Notes())  # fills the last call
+    await asyncio.gather(*waiting)
+    assert calls.sizes == [10, 10, 10]
+
+
 async def test_what_may_not_begin_is_left_out() -> None:
     calls, desk = Calls(), Notes(refuse=[0, 2])
     await batcher(calls).send(messages(delivery() for _ in range(4)), desk)
