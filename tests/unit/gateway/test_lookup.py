@@ -34,7 +34,7 @@ async def test_in_every_stream_of_its_way() -> None:
     inbound = keys.inbound(2, Priority.HIGH)
     for stream, kind in ((inbound, NOTIFICATION), (keys.waiting(inbound), NOTIFICATION), (keys.outcomes(2), OUTCOME)):
         redis, wanted = Redis(), made(kind=kind)
-        redis.add(stream, AT + 3, made(name="other"), wanted, made(name="other"))
+        redis.add(stream, AT + 3, made(kind=kind, name="other"), wanted, made(kind=kind, name="other"))
         assert await Lookup(redis.peek, 4).on_its_way(wanted.id) == wanted
         assert redis.peeked[-1] == stream
 
