@@ -11,6 +11,8 @@ from tidings.channel import Tls
 from tidings.client import Client
 from tidings.template_files import BadFile
 
+PATIENCE_S = 5.0  # a person waits for the answer
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Target = Annotated[
     str | None,
@@ -35,7 +37,7 @@ DataFolder = Annotated[Path, typer.Option("--data", metavar="FOLDER", help="Wher
 
 def connect(target: str | None, api_key: str | None, ca_file: Path | None) -> Client:
     """The client that the options ask for."""
-    return Client(target, api_key, tls=Tls(ca_file) if ca_file else None)
+    return Client(target, api_key, tls=Tls(ca_file) if ca_file else None, timeout=PATIENCE_S)
 
 
 def parse_data(given: Iterable[str] | None) -> dict[str, Any]:
