@@ -4,9 +4,8 @@ Reads no clock, asks no store and packs no frame; dispatcher/station.py fetches 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import orjson
 
@@ -24,8 +23,7 @@ REASON_CHARS = 300  # a template's own error message may quote the whole data
 Verdict: TypeAlias = tuple[str, str, str]  # rule, verdict, detail
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A delivery to make: where to, in which language, with which packed parts, and the verdicts that led to it."""
 
     target: Target
@@ -34,8 +32,7 @@ class Letter:
     verdicts: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """A delivery that ends here.
 
     Attributes:
@@ -55,8 +52,7 @@ class Refusal:
     device: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Everything that becomes of one notification; `version` is the template's, 0 if there is none."""
 
     letters: Sequence[Letter] = ()
@@ -145,7 +141,7 @@ class Decider:
                 refusals.append(_unrendered(channel, "template_error", reason, (first, route)))
             else:
                 verdicts = explain(first, route, ("language", language, whom.language))
-                letters.extend(Letter(target, language, content, verdicts) for target in whom.targets(channel))
+                letters += [Letter(target, language, content, verdicts) for target in whom.targets(channel)]
         return Plan(letters, refusals, template.version)
 
     def _render(self, record: Record, language: str, template: Template, channel: int) -> tuple[str, bytes]:

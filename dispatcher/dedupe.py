@@ -4,7 +4,7 @@ Only asks and answers; what a duplicate means is the station's to say.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from core.marks import Marks
 from fastpath import LocalFilter, Record, content_hash
@@ -13,8 +13,7 @@ KEY_TTL_S = 25 * 3600  # idempotency keys are kept for 24 hours, and a frame may
 FILTER_CAPACITY = 200_000  # marks kept in the process, about 150 bytes each
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One mark that a record lays claim to.
 
     Attributes:
@@ -63,8 +62,8 @@ class Dedupe:
         found = [self._filter.get(ask.mark, now_ms) for ask in asks]
         strange = [i for i, value in enumerate(found) if value is None]
         if strange:
-            marks = [(asks[i].mark, asks[i].value, asks[i].ttl_s) for i in strange]
-            for i, earlier in zip(strange, await self._marks.claim(partition, marks), strict=True):
+            claimed = await self._marks.claim(partition, [asks[i] for i in strange])
+            for i, earlier in zip(strange, claimed, strict=True):
                 ask = asks[i]
                 found[i] = earlier or ask.value
                 if earlier is None:  # of another's mark nobody told us how long it still holds

@@ -1,6 +1,5 @@
 """How a recipient can be reached: given addresses first, stored ones for what was not given. Pure."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
@@ -28,8 +27,7 @@ class Target(NamedTuple):
     device: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(NamedTuple):
     """A recipient's addresses for one notification, as far as they are known.
 
     Attributes:
