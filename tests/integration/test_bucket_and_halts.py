@@ -7,10 +7,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from core import keys
 from core.bucket import Bucket, Rate
+from core.clock import ManualClock
 from core.halts import Halts
 from core.model import Channel
 from core.store import Store
+from core.wellbeing import STALE_MS, Wellbeing, Wellbeings
 
 NOW = 1_700_000_000_000
 ASKS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 40), st.booleans()), max_size=30)
@@ -93,3 +96,16 @@ async def test_a_halt_stands_until_it_is_lifted(store: Store) -> None:
     assert [(h.channel, h.reason) for h in await Halts(store).list()] == [(Channel.SMS, "too many dead letters")]
     assert [await halts.resume(Channel.SMS), await halts.resume(Channel.SMS)] == [True, False]
     assert await halts.list() == []
+
+
+async def test_wellbeing_is_told_and_forgotten_with_its_process(store: Store) -> None:
+    clock = ManualClock()
+    wellbeings = Wellbeings(store, clock)
+    well = Wellbeing("sendgrid", breaker=0, share=1.0, failures=0.0, per_s=100.0)
+    await wellbeings.tell(Channel.EMAIL, "alice", [well])
+    clock.advance(STALE_MS)
+    await wellbeings.tell(Channel.EMAIL, "bob", [well])
+    assert {member for _, member, _ in await wellbeings.ask()} == {"alice", "bob"}
+    clock.advance(1)
+    assert await wellbeings.ask() == [(Channel.EMAIL, "bob", well)]
+    assert await store.send([["HLEN", keys.health(Channel.EMAIL)]]) == [1]
