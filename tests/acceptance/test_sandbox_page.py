@@ -130,6 +130,7 @@ async def test_mail_arrives_and_is_read_safely(sandbox: Sandbox, page: Page) -> 
     await eventually(lambda: page.run("document.querySelector('.people .chips').textContent.includes('open')"))
     loaded = "performance.getEntriesByType('resource').some(e => e.name.endsWith('/messages/1/html') && e.responseEnd)"
     await eventually(lambda: page.run(loaded))
+    assert await page.run("document.querySelector('iframe').getAttribute('sandbox')") == "allow-popups"
     assert await page.run("document.querySelector('iframe').contentDocument") is None  # it is another origin
     await page.click("iframe")
     await eventually(lambda: told("open", "click"))  # the link's click and no other
