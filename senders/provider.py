@@ -39,6 +39,11 @@ class Message:
         """The notification's id as callers see it."""
         return format_id(self.record.id)
 
+    @property
+    def subject(self) -> str:
+        """The subject as a header takes it: one line, so that nothing can be injected."""
+        return " ".join(self.text(Part.SUBJECT).split())
+
     def text(self, part: Part) -> str:
         """A rendered part; "" if the message has none."""
         return self.parts.get(part, b"").decode()

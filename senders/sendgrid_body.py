@@ -137,11 +137,6 @@ def _longest(limit: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-def one_line(text: str) -> str:
-    """A subject as a header takes it: no line breaks, so that nothing can be injected."""
-    return " ".join(text.split())
-
-
 def body(bundle: Bundle, sender: From) -> bytes:
     """The JSON body of one call."""
     mail = Mail(from_email=sender)
@@ -174,7 +169,7 @@ def _personalization(message: Message, tagged: Sequence[tuple[Part, Frame]]) -> 
     to = To()
     to.email = record.address  # as it is; the constructor would look for a name in it
     entry.add_to(to)
-    entry.subject = one_line(message.text(Part.SUBJECT))
+    entry.subject = message.subject
     entry.add_custom_arg(CustomArg("tidings_id", message.id))
     entry.add_custom_arg(CustomArg("tidings_device", str(record.device)))
     for part, frame in tagged:

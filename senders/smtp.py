@@ -20,7 +20,6 @@ from core.settings import Settings, SmtpSettings
 from senders import answers
 from senders.http import CONNECT, NO_ANSWER
 from senders.provider import Answer, Desk, Message, delivered, fault
-from senders.sendgrid_body import one_line
 from senders.tracing import calling
 from senders.turnstile import Turnstile, one_by_one
 
@@ -176,7 +175,7 @@ def compose(message: Message, sender: str, domain: str) -> EmailMessage:
     mail["From"] = sender
     local, _, host = _ascii_domain(message.record.address).rpartition("@")
     mail["To"] = Address(username=local, domain=host)
-    mail["Subject"] = one_line(message.text(Part.SUBJECT))
+    mail["Subject"] = message.subject
     mail["Date"] = formatdate()
     mail["Message-ID"] = f"<{message.id}.{message.record.device}@{domain}>"
     text, html = message.text(Part.TEXT), message.text(Part.HTML)

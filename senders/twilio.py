@@ -74,12 +74,13 @@ class Twilio:
     def __init__(self, settings: Settings) -> None:
         own = settings.twilio
         self._http = RebasedClient(own.base_url)
-        self._client = Client(
+        client = Client(
             own.account_sid,
             own.auth_token.get_secret_value(),
             http_client=self._http,
             environment={"TWILIO_REGION": ""},  # not empty: it would read the process's environment
         )
+        self._messages = client.messages  # loads a large package: now, and not when the first SMS is urgent
         self._from = own.from_number
         self._callback = settings.web_public_url + CALLBACK_PATH
         self._place = place_of(own.base_url)
@@ -100,7 +101,7 @@ class Twilio:
     async def _call(self, message: Message, call: Call) -> Answer:
         text = message.text(Part.TEXT)
         try:
-            taken = await self._client.messages.create_async(
+            taken = await self._messages.create_async(
                 to=message.record.address,
                 from_=self._from,
                 body=text,
