@@ -12,7 +12,7 @@ from typing import Any
 
 MAX_MESSAGES = 20_000
 MAX_BYTES = 256 * 1024 * 1024  # of texts; the rest of a message is small
-MAX_COUNTED = 1_000_000  # notifications; about 150 bytes each
+MAX_COUNTED = 200_000  # notifications; about 500 bytes each
 PAGE_EVERY_S = 0.1  # a watcher hears of new messages in batches, so that a flood of them cannot drown it
 PAGE_MOST = 200
 PAGE_CHARS = 400  # of a message's text that a watcher is told
