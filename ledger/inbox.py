@@ -21,19 +21,10 @@ class InboxStore:
         """Stores messages in this order; those that are there already stay as they are."""
         if not items:
             return
-        columns = {
-            "recipient_id": [i.recipient_id for i in items],
-            "notification_id": [UUID(bytes=i.notification_id) for i in items],
-            "type": [i.type for i in items],
-            "title": [i.title for i in items],
-            "body": [i.body for i in items],
-            "action": [i.action for i in items],
-            "created_ms": [i.created_ms for i in items],
-        }
         partitions = sorted({partition_of(i.notification_id) for i in items})
         async with self._database.transaction() as connection:
             await connection.execute(_SQL["lock"], {"partitions": partitions})
-            await connection.execute(_SQL["store"], columns)
+            await connection.execute(_SQL["store"], columns(items))
 
     async def after(self, recipient_id: str, notification_id: bytes, limit: int = 200) -> list[InboxItem]:
         """The messages that arrived after one, oldest first; what arrives later never sorts before them."""
@@ -66,6 +57,19 @@ class InboxStore:
             "before": UUID(bytes=before) if before else None,
         }
         return [_item(row) for row in await self._database.fetch(_SQL["list"], params)]
+
+
+def columns(items: Sequence[InboxItem]) -> dict[str, Sequence[object]]:
+    """Messages as the parameters of the statement `store`: an array for each column."""
+    return {
+        "recipient_id": [i.recipient_id for i in items],
+        "notification_id": [UUID(bytes=i.notification_id) for i in items],
+        "type": [i.type for i in items],
+        "title": [i.title for i in items],
+        "body": [i.body for i in items],
+        "action": [i.action for i in items],
+        "created_ms": [i.created_ms for i in items],
+    }
 
 
 def _item(row: Row) -> InboxItem:

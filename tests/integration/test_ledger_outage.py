@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -101,40 +102,36 @@ async def test_it_comes_back_after_a_long_absence(server: embedded.Recipe, log: 
         await ledger.close()
 
 
-@pytest.fixture
-def frozen(server: embedded.Recipe, log: Path) -> Iterator[list[int]]:
-    """A running server; process ids that the test puts here were stopped and are woken at the end."""
-    stopped: list[int] = []
-    with embedded.running(server, log):
-        yield stopped
-        for pid in stopped:
+@asynccontextmanager
+async def frozen(url: str) -> AsyncIterator[None]:
+    """The server and our connections are there and do not answer, as behind a network that swallows everything."""
+    backends = psql(url, "select pid from pg_stat_activity where application_name = 'tidings'").split()
+    postmaster = psql(url, "select split_part(pg_read_file('postmaster.pid'), chr(10), 1)")
+    pids = [int(pid) for pid in (*backends, postmaster)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_a_server_that_does_not_answer(
-    server: embedded.Recipe, frozen: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ledger = await Ledger.open(server.url, migrate=True)
-    await ledger.keys.list()
-    monkeypatch.setattr(database, "CALL_S", 0.5)
-    rows = psql(server.url, "select pid from pg_stat_activity where application_name = 'tidings'")
-    postmaster = psql(server.url, "select split_part(pg_read_file('postmaster.pid'), chr(10), 1)")
-    for pid in [*rows.split(), postmaster]:
-        os.kill(int(pid), signal.SIGSTOP)
-        frozen.append(int(pid))
-    one = an_id()
-    async with asyncio.timeout(10):
-        with pytest.raises(LedgerUnavailable, match="did not answer"):
-            await ledger.keys.list()
-        with pytest.raises(LedgerUnavailable):
-            await ledger.applier.apply(1, [Frame(f"{NOW}-1", [queued(one)])])
-    while frozen:
-        os.kill(frozen.pop(), signal.SIGCONT)
-    monkeypatch.undo()
-
-    await persistently(lambda: ledger.applier.apply(1, [Frame(f"{NOW}-1", [queued(one)])]), 20)
-    assert applied(server.url) == "1|0|1"
-    await ledger.close()
+async def test_a_server_that_does_not_answer(server: embedded.Recipe, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = Frame(f"{NOW}-1", [queued(an_id())])
+    with embedded.running(server, log):
+        ledger = await Ledger.open(server.url, migrate=True)
+        await ledger.keys.list()
+        monkeypatch.setattr(database, "CALL_S", 0.5)
+        async with frozen(server.url), asyncio.timeout(8):
+            with pytest.raises(LedgerUnavailable, match="did not answer"):
+                await ledger.keys.list()
+            with pytest.raises(LedgerUnavailable):
+                await ledger.applier.apply(1, [frame])
+        monkeypatch.undo()
+        await persistently(lambda: ledger.applier.apply(1, [frame]), 20)
+        assert applied(server.url) == "1|0|1"
+        await ledger.close()
 
 
 @pytest.fixture
