@@ -94,6 +94,8 @@ PROVIDER_REQUEST = WeightedHistogram(
     "tidings_provider_request_seconds", "Requests to a provider", ("provider", "result"), LATENCY_BUCKETS_S
 )
 FENCED = Counter("tidings_fenced_settlements", "Settlements refused as another process had claimed the entry", ["station"])
+OVERLOAD = Gauge("tidings_overload_level", "What the gateway does: 0 accepts all, 1 sheds low, 2 sheds medium, 3 refuses", [])
+PRESSURE = Gauge("tidings_pressure", "Share of what Redis can hold that is in use", ["of"])
 SHED = Counter("tidings_shed", "Notifications refused or suppressed under overload", ["priority"])
 RETRIES = Counter("tidings_retries", "Attempts that will be repeated", ["channel", "error_class"])
 DEAD_LETTERS = Counter("tidings_dead_letters", "Deliveries whose attempts are spent", ["channel"])
@@ -109,6 +111,8 @@ METRICS = (
     BATCH_ITEMS,
     PROVIDER_REQUEST,
     FENCED,
+    OVERLOAD,
+    PRESSURE,
     SHED,
     RETRIES,
     DEAD_LETTERS,

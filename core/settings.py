@@ -49,6 +49,7 @@ def _url(value: str) -> str:
 Listen = Annotated[str, BeforeValidator(_listen)]
 Url = Annotated[str, BeforeValidator(_url)]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+Share = Annotated[float, Field(gt=0, le=1)]
 EmailProviders = Annotated[tuple[EmailProvider, ...], NoDecode, BeforeValidator(_listed), Field(min_length=1)]
 Schedule = Annotated[tuple[Seconds, ...], NoDecode, BeforeValidator(_listed)]
 NO_SECRET = SecretStr("")
@@ -193,6 +194,18 @@ class Settings(BaseModel):
     """true or false: start although the native modules are not built (slow)"""
     poison_limit: int = Field(default=3, ge=1, le=100)
     """how often an entry may be handed to consumers that crash before it is set apart, 1 to 100"""
+    critical_fsync: bool = False
+    """true or false: answer critical notifications only once they are on Redis' disk (needs 7.2 and appendonly yes)"""
+    critical_replicas: int = Field(default=0, ge=0, le=16)
+    """answer critical notifications only once so many Redis replicas have them"""
+    overload_depth: int = Field(default=200_000, ge=100)
+    """unread entries on the way to providers that count as full"""
+    shed_low_at: Share = 0.70
+    """share of Redis' maxmemory or of overload_depth at which low priority is suppressed (rule overload)"""
+    shed_medium_at: Share = 0.80
+    """share at which medium priority is suppressed too"""
+    refuse_at: Share = 0.90
+    """share at which all but critical is refused with RESOURCE_EXHAUSTED"""
     email_providers: EmailProviders = ("sendgrid",)
     """e-mail providers in order of preference: sendgrid, smtp"""
     email_from: str = ""
@@ -227,6 +240,8 @@ class Settings(BaseModel):
             raise ValueError("tls_cert and tls_key belong together: set both or none")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("tls_client_ca needs tls_cert and tls_key")
+        if not self.shed_low_at <= self.shed_medium_at <= self.refuse_at:
+            raise ValueError("shed_low_at, shed_medium_at and refuse_at must not fall in this order")
         return self
 
 
