@@ -5,6 +5,7 @@ every test; in that PostgreSQL databases are made and dropped.
 """
 
 import asyncio
+import os
 import shutil
 import tempfile
 import uuid
@@ -23,6 +24,10 @@ from tidings import embedded
 if TYPE_CHECKING:
     from core.store import Store
     from ledger import Ledger
+
+# Tests start many Python processes; they find their bytecode in one place that outlives the run.
+os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parent.parent / ".pytest_cache" / "bytecode"))
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SECRET = "only-for-tests-0123456789abcdef"
 

@@ -28,7 +28,7 @@ class Up:
 @contextmanager
 def system(folder: Path) -> Iterator[Up]:
     """Starts it; what it says on the way goes to the test's stderr."""
-    command = [sys.executable, "-m", "tidings", "up", "--json", "--data", str(folder)]
+    command = [sys.executable, "-m", "tidings", "up", "--json", "--any-ports", "--data", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             said = _document(process)

@@ -17,7 +17,7 @@ from rich.rule import Rule
 from core.errors import TidingsError
 from tidings import template_files
 from tidings.aio import AsyncClient
-from tidings.cli.output import Exit, print_json, stderr, stdout
+from tidings.cli.output import Exit, exit_code, print_json, stderr, stdout
 from tidings.cli.timeline import timeline
 from tidings.errors import ClientError, DeliveryEnded
 from tidings.messages import NotificationFields, RecipientFields
@@ -165,7 +165,7 @@ def demonstrate(folder: Path, *, json: bool) -> Exit:
         if json:
             print_json({"ok": False, "problem": str(error)})
         stderr.print("[red]Error:[/red]", escape(str(error)))
-        return Exit.FAILED
+        return exit_code(error)
     if outcomes is None:
         say("Interrupted; everything is stopped.")
         return Exit.INTERRUPTED

@@ -33,6 +33,7 @@ def up(
     *,
     data: DataFolder = FOLDER,
     sandbox: Annotated[bool, typer.Option(help="Simulate the providers, or speak to the real ones.")] = True,
+    any_ports: Annotated[bool, typer.Option("--any-ports", help="Take free ports, not the usual ones.")] = False,
     json: Json = False,
 ) -> None:
     """Run until a signal; UP_HELP has the words for people."""
@@ -42,7 +43,7 @@ def up(
     async def stay() -> None:
         say = Output(json).note
         say(f"tidings is starting in {data.absolute()}")
-        async with running(data, say, fixed_ports=True, sandbox=sandbox) as (system, supervisor):
+        async with running(data, say, fixed_ports=not any_ports, sandbox=sandbox) as (system, supervisor):
             if json:
                 print_json({"event": "up", "processes": supervisor.pids, **_addresses(system)})
             else:

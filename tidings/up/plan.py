@@ -105,7 +105,9 @@ def local_settings(
 
 
 def python_environment(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """`environment`, with Python's bytecode kept in `folder`: starts stay quick, and nothing is written elsewhere."""
+    """`environment`; where Python may not write bytecode beside the sources it goes to `folder`, so that starts stay quick."""
+    if not environment.get("PYTHONDONTWRITEBYTECODE") or environment.get("PYTHONPYCACHEPREFIX"):
+        return dict(environment)
     return {**environment, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
 
 
