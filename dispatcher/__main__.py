@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
-from core import changes, keys
+from core import changes, keys, tasks
 from core.changes import Changes
 from core.marks import Marks
 from core.model import Priority
@@ -58,9 +58,7 @@ async def build(context: Context) -> AsyncIterator[Sequence[Runnable]]:
             )
         ]
     finally:
-        listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
+        await tasks.end(listening)
         await ledger.close()
 
 

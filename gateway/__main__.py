@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+from core import tasks
 from core.changes import Changes
 from core.marks import Marks
 from core.members import Members, new_name
@@ -47,9 +48,7 @@ async def build(context: Context) -> AsyncIterator[Sequence[Runnable]]:
         grpc = await _grpc(context, ledger, catalog, pokes)
         yield [grpc, await WebSite.open(context.settings, build_app(context.settings, context.store, context.clock))]
     finally:
-        for task in hearing:
-            task.cancel()
-        await asyncio.gather(*hearing, return_exceptions=True)
+        await tasks.end(*hearing)
         await ledger.close()
 
 

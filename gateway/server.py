@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
+from core import tasks
 from core.errors import ConfigError
 from core.settings import Settings
 from gateway.auth import Auth
@@ -89,7 +90,7 @@ class GrpcServer:
         try:
             await self._stopping.wait()
         finally:
-            watch.cancel()
+            await tasks.end(watch)
             await self._vitals.leave()
             await asyncio.sleep(NOTICE_S)
             self._drain.begin()
