@@ -86,6 +86,4 @@ async def require_migrated(database: Database) -> None:
     applied: dict[int, str] = dict(await database.fetch(_SQL["applied"])) if exists else {}
     missing = pending(migrations(), applied)
     if missing:
-        raise LedgerError(
-            f"the database lacks {missing[0].name} ({len(missing)} in all): start the ledger first, python -m ledger"
-        )
+        raise LedgerError(f"the database lacks {missing[0].name} ({len(missing)} in all): run `tidings migrate`")

@@ -27,7 +27,7 @@ async def test_open_tells_what_is_wrong(postgres_server: str, empty_database: st
         await Ledger.open("postgresql://tidings@127.0.0.1:1/tidings")
     with pytest.raises(LedgerUnavailable, match="does not exist"):
         await Ledger.open(with_database(postgres_server, "no_such_database"))
-    with pytest.raises(LedgerError, match=r"0001_.*python -m ledger") as lacking:
+    with pytest.raises(LedgerError, match=r"0001_.*tidings migrate") as lacking:
         await Ledger.open(empty_database)
     assert not isinstance(lacking.value, LedgerUnavailable)
 
