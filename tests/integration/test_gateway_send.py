@@ -7,8 +7,10 @@ from typing import Any
 import grpc
 import pytest
 
+from core import keys
 from core.errors import StoreUnavailable
 from core.ids import parse_id, partition_of
+from core.model import Priority
 from core.settings import Settings
 from core.store import Command, Store
 from ledger import Ledger
@@ -58,7 +60,7 @@ async def test_an_ok_means_that_the_record_is_in_redis(door: Door) -> None:
     reply = await door.send(notification())
     ((stream, record),) = await door.accepted()
     assert record.id == parse_id(reply.notification_id) and not reply.duplicate
-    assert stream.endswith("in:medium") and f"{{p{partition_of(record.id)}}}" in stream
+    assert stream == keys.inbound(partition_of(record.id), Priority.MEDIUM)
     assert (record.type, record.template, record.version, record.email) == ("welcome", "welcome", 1, "ada@example.com")
     assert record.data == b'{"name":"Ada"}'
 
@@ -126,7 +128,7 @@ async def test_a_batch_makes_one_frame_for_each_partition_and_priority(door: Doo
     assert all(result.notification_id for result in await batch(door, *many))
     (names,) = await store.send([["KEYS", "*:in:*"]])
     assert await store.send([["XLEN", name] for name in names]) == [1] * 8
-    order = [record.recipient_id for stream, record in await door.accepted() if "{p0}:in:low" in stream]
+    order = [record.recipient_id for stream, record in await door.accepted() if stream == keys.inbound(0, Priority.LOW)]
     assert order == sorted(order, key=lambda text: int(text.removeprefix("usr_"))) and len(order) > 10
 
 
