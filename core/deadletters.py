@@ -16,6 +16,7 @@ from core.streams import Append
 from fastpath import Record, pack_frame, record, unpack_frame
 from fastpath.layout import DELIVERY, NOTIFICATION, OUTCOME
 
+EVERYWHERE: tuple[Channel | None, ...] = (*Channel, None)  # None: died before it was routed
 PAGE = 200  # entries read from a stream at once
 
 
@@ -39,7 +40,7 @@ class Letter:
 class Filter:
     """Which letters; an empty field admits all. Times in milliseconds since the epoch, `until_ms` exclusive."""
 
-    channels: tuple[Channel | None, ...] = (*Channel, None)
+    channels: tuple[Channel | None, ...] = EVERYWHERE
     type: str = ""
     error_classes: frozenset[ErrorClass] = frozenset()
     after_ms: int = 0

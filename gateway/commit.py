@@ -8,28 +8,31 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from core import keys
+from core.durability import Durability
 from core.ids import partition_of, priority_of
+from core.model import Priority
 from core.streams import Append
 from fastpath import Record, pack_frame
-from fastpath.layout import FRAME_HEADER
+from fastpath.layout import FRAME_HEADER, OUTCOME
 
 Write: TypeAlias = Callable[[Sequence[Append]], Awaitable[list[str]]]
 
+URGENT = keys.short(keys.inbound(0, Priority.CRITICAL))
 GATHER_S = 0.001
 FRAME_RECORDS = 256  # small enough that a critical frame never waits long for a slice of low ones
 FRAME_BYTES = 512 * 1024
 
 
 def frames(records: Iterable[Record], partitions: int) -> list[Append]:
-    """The frames of records, one or more for each partition and priority (both are in the id), in the records' order.
+    """The frames of records, one or more for each partition, priority (both are in the id) and kind, in the records' order.
 
     An id under an old key may be of a system that had more partitions: it goes to one that is read.
     """
-    open_: dict[bytes, list[Record]] = {}
-    sizes: dict[bytes, int] = {}
+    open_: dict[tuple[bytes, int], list[Record]] = {}
+    sizes: dict[tuple[bytes, int], int] = {}
     found: list[Append] = []
     for record in records:
-        where = record.id[6:8]  # version, partition and priority
+        where = (record.id[6:8], record.kind)  # version, partition and priority
         batch = open_.get(where)
         size = len(record.raw)
         if batch is None or len(batch) >= FRAME_RECORDS or sizes[where] + size > FRAME_BYTES:
@@ -43,8 +46,23 @@ def frames(records: Iterable[Record], partitions: int) -> list[Append]:
 
 
 def _append(records: Sequence[Record], partitions: int) -> Append:
-    first = records[0].id
-    return Append(keys.inbound(partition_of(first) % partitions, priority_of(first)), pack_frame(records))
+    first = records[0]
+    partition = partition_of(first.id) % partitions
+    # What was shed has no way to go but into the ledger.
+    stream = keys.outcomes(partition) if first.kind == OUTCOME else keys.inbound(partition, priority_of(first.id))
+    return Append(stream, pack_frame(records))
+
+
+def durable(
+    append: Callable[[Sequence[Append], Durability | None], Awaitable[list[str]]], critical: Durability | None
+) -> Write:
+    """`append`, waiting for disks and replicas as `critical` says where a critical frame is among the items."""
+
+    async def write(items: Sequence[Append]) -> list[str]:
+        urgent = critical is not None and any(keys.short(item.stream) == URGENT for item in items)
+        return await append(items, critical if urgent else None)
+
+    return write
 
 
 class Committer:

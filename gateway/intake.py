@@ -12,8 +12,10 @@ from core import ids, metrics
 from core.clock import Clock
 from core.errors import StoreFull, StoreUnavailable
 from core.model import Priority
+from core.pressure import Verdict
 from fastpath import Record
-from gateway import accept, catalog, validate
+from gateway import accept, admission, catalog, validate
+from gateway.admission import Admission
 from gateway.catalog import Catalog, Facts, Reference
 from gateway.commit import Committer
 from gateway.errors import Refusal, Violation, invalid, refusal_of
@@ -60,12 +62,21 @@ class Intake:
         templates: what is known of templates.
         reservations: idempotency keys.
         committer: writes records.
+        admission: who is let in.
         clock: for ids and expiry.
     """
 
     def __init__(
-        self, partitions: int, templates: Catalog, reservations: Reservations, *, committer: Committer, clock: Clock
+        self,
+        partitions: int,
+        templates: Catalog,
+        reservations: Reservations,
+        *,
+        committer: Committer,
+        admission: Admission,
+        clock: Clock,
     ) -> None:
+        self._admission = admission
         self._partitions = partitions
         self._templates = templates
         self._reservations = reservations
@@ -83,19 +94,27 @@ class Intake:
         known = await self._templates.find({(draft.template, draft.version) for draft, _ in checked if draft.template})
         answers: list[Answer | None] = [None] * len(checked)
         items: list[_Item] = []
+        shed: list[_Item] = []
         for place, (draft, faults) in enumerate(checked):
             facts = _facts(draft, faults, known)
             if isinstance(facts, Refusal):
                 answers[place] = facts
                 _refused(facts, draft.priority)
             else:
+                verdict = self._admission.verdict(draft.priority)
+                if verdict is Verdict.REFUSE:
+                    answers[place] = refusal = admission.refused()
+                    _refused(refusal, draft.priority)
+                    continue
                 id = ids.new_id(accept.partition(draft, self._partitions), draft.priority, now_ms)
                 mark = accept.mark_of(origin.caller, draft.key) if draft.key else ""
-                items.append(_Item(place, draft, facts.version, id, mark))
+                to = items if verdict is Verdict.ACCEPT else shed
+                to.append(_Item(place, draft, facts.version, id, mark))
         try:
             await self._store(items, answers, origin.traceparent)
+            await self._shed(shed, answers, origin.traceparent)
         except (StoreUnavailable, StoreFull) as error:
-            for item in items:
+            for item in (*items, *shed):
                 if answers[item.place] is None:
                     answers[item.place] = refusal = refusal_of(error)
                     _refused(refusal, item.draft.priority)
@@ -119,6 +138,16 @@ class Intake:
         for place, answer in accepted:
             answers[place] = answer
         self._measure(records)
+
+    async def _shed(self, items: Sequence[_Item], answers: list[Answer | None], traceparent: str) -> None:
+        """Tells the ledger of what is shed. Its key is not reserved: the same call may be accepted when there is room again."""
+        outcomes = [
+            admission.shed(i.draft, id=i.id, version=i.version, now_ms=ids.time_of(i.id), traceparent=traceparent)
+            for i in items
+        ]
+        await self._committer.commit(outcomes)
+        for item in items:
+            answers[item.place] = Accepted(item.id)
 
     def _measure(self, records: Sequence[Record]) -> None:
         by_priority: dict[int, list[Record]] = {}

@@ -1,0 +1,117 @@
+"""Under pressure low is shed and said so, then medium, then all but critical are refused; the sum is what was sent."""
+
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from core import keys
+from core.ids import parse_id
+from core.metrics import SHED
+from core.model import Priority, Status
+from core.settings import Settings
+from core.store import Store
+from core.streams import Append, Streams
+from fastpath import unpack_frame
+from gateway.admission import LOOK_S
+from ledger import Ledger
+from tests.helpers import eventually
+from tests.integration.gateway_kit import Door, details, gateway, notification
+from tidings.v1 import admin_pb2, notifications_pb2
+
+DEPTH = 100
+LOW = keys.inbound(0, Priority.LOW)
+
+
+@pytest.fixture
+async def door(settings: Settings, store: Store, ledger: Ledger) -> AsyncIterator[Door]:
+    small = settings.model_copy(update={"overload_depth": DEPTH, "partitions": 1})
+    async with gateway(small, store, ledger) as door:
+        await door.put()
+        yield door
+
+
+async def press(door: Door, entries: int) -> None:
+    """So many unread entries, and a gateway that has noticed."""
+    await door.store.send([["DEL", LOW]])
+    await Streams(door.store).append([Append(LOW, b"x")] * entries)
+    expected = next(level for share, level in ((0.9, 4), (0.8, 3), (0.7, 2), (0.0, 1)) if entries / DEPTH >= share)
+
+    async def noticed() -> bool:
+        state = await door.admin.ListStations(admin_pb2.ListStationsRequest(), metadata=door.auth)
+        return bool(state.overload == expected)
+
+    await eventually(noticed, LOOK_S * 20)
+
+
+async def send_all(door: Door) -> list[notifications_pb2.SendResult]:
+    """One of each priority, in one batch."""
+    batch = [notification(priority=priority) for priority in Priority]
+    request = notifications_pb2.SendBatchRequest(notifications=batch)
+    return list((await door.notifications.SendBatch(request, metadata=door.auth)).results)
+
+
+async def suppressed(door: Door) -> set[bytes]:
+    entries = await Streams(door.store).peek(keys.outcomes(0), 0, 2**47, 100)
+    records = [record for _, frame in entries for record in unpack_frame(frame)]
+    assert all((r.status, r.code) == (Status.SUPPRESSED, "overload") for r in records)
+    return {record.id for record in records}
+
+
+async def accepted(door: Door, priority: Priority) -> int:
+    (entries,) = await door.store.send([["XLEN", keys.inbound(0, priority)]])
+    return int(entries)
+
+
+async def test_without_pressure_all_are_accepted(door: Door) -> None:
+    assert all(not result.HasField("error") for result in await send_all(door))
+    assert await suppressed(door) == set()
+
+
+async def test_low_is_shed_first_then_medium(door: Door) -> None:
+    await press(door, 75)
+    before = SHED.labels("low")._value.get()
+    results = await send_all(door)
+    assert all(result.notification_id for result in results)
+    assert await suppressed(door) == {parse_id(results[3].notification_id)}
+    assert SHED.labels("low")._value.get() == before + 1
+    await press(door, 85)
+    results = await send_all(door)
+    assert await suppressed(door) >= {parse_id(result.notification_id) for result in results[2:]}
+    assert await accepted(door, Priority.MEDIUM) == 1
+
+
+async def test_at_last_all_but_critical_are_told_to_come_back(door: Door) -> None:
+    await press(door, 95)
+    results = await send_all(door)
+    assert results[0].notification_id
+    assert [result.error.code for result in results[1:]] == [grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]] * 3
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await door.send(notification(priority=Priority.HIGH))
+    reason, _, delay = details(refused.value)
+    assert (refused.value.code(), reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "ERROR_REASON_OVERLOADED")
+    assert delay is not None and delay >= 1
+    await press(door, 10)
+    assert all(not result.HasField("error") for result in await send_all(door))
+
+
+async def test_a_shed_notification_with_a_key_may_be_sent_when_there_is_room_again(door: Door) -> None:
+    await press(door, 75)
+    asked = notification(priority=Priority.LOW, idempotency_key="once")
+    first = await door.send(asked)
+    await press(door, 10)
+    again = await door.send(asked)
+    assert again.notification_id != first.notification_id and not again.duplicate
+    assert await suppressed(door) == {parse_id(first.notification_id)}
+
+
+async def test_full_redis_is_no_false_ok(door: Door) -> None:
+    used = int((await door.store.redis.info("memory"))["used_memory"])
+    await door.store.send([["CONFIG", "SET", "maxmemory", used // 2]])
+    try:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await door.send(notification(priority=Priority.CRITICAL))
+        assert refused.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+    finally:
+        await door.store.send([["CONFIG", "SET", "maxmemory", 0]])
+    assert (await door.send(notification(priority=Priority.CRITICAL))).notification_id
