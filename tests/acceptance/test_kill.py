@@ -5,14 +5,10 @@ most of what was accepted is still under way when the next station dies.
 """
 
 import asyncio
-import json
 import os
 import signal
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,7 @@ import aiohttp
 import pytest
 
 from tests.helpers import eventually
+from tests.running import Up, system
 from tidings.aio import AsyncClient
 from tidings.messages import ChannelName, NotificationFields
 from tidings.up.plan import STATIONS
@@ -33,30 +30,10 @@ PEOPLE = 20
 KIND = "parcel_update"
 
 
-@dataclass(frozen=True, slots=True)
-class Up:
-    """What `tidings up --json` says once everything is healthy."""
-
-    target: str
-    api_key: str
-    sandbox: str
-    processes: dict[str, int]
-
-
 @pytest.fixture
-async def up(tmp_path: Path) -> AsyncIterator[Up]:
-    """`tidings up` in a folder of its own; its end is a Ctrl-C, which drains."""
-    arguments = ("-m", "tidings", "up", "--json", "--data", str(tmp_path / "data"))
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        text = await process.stdout.readuntil(b"\n}\n")
-        said = json.loads(text)
-        yield Up(said["target"], said["api_key"], said["sandbox"], said["processes"])
-    finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.wait(), 60)
+def up(tmp_path: Path) -> Iterator[Up]:
+    with system(tmp_path / "data") as found:
+        yield found
 
 
 def wanted(number: int) -> NotificationFields:
@@ -101,7 +78,7 @@ async def kill(up: Up, client: AsyncClient, station: str) -> None:
     if station == "gateway":
         await client.stations()  # repeated by the client until it is answered
     else:
-        await eventually(lambda: differs(client, station, before), 30)
+        await eventually(lambda: differs(client, station, before), 60)
 
 
 async def differs(client: AsyncClient, station: str, before: set[str]) -> bool:
@@ -135,10 +112,10 @@ def arrived(notification: Notification) -> bool:
     return bool(notification.deliveries) and all(delivery.status in ARRIVED for delivery in notification.deliveries)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 async def test_every_station_may_be_killed(up: Up) -> None:
     async with (
-        AsyncClient(up.target, up.api_key, tls=False, timeout=30) as client,
+        AsyncClient(up.target, up.api_key, tls=False, timeout=60) as client,
         aiohttp.ClientSession(up.sandbox) as providers,
     ):
         await prepare(client)
