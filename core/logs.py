@@ -70,5 +70,5 @@ def setup_logging(settings: Settings, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    for chatty in ("httpx", "httpcore", "hpack", "aiohttp.access", "twilio.http_client", "mail.log", "hypercorn.access"):
+    for chatty in ("httpx", "httpcore", "hpack", "aiohttp.access", "twilio.http_client", "mail.log"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))  # they log URLs, which hold addresses

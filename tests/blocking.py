@@ -17,7 +17,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TESTS = str(ROOT / "tests")
-ROOMS = tuple(str(ROOT / room) for room in ("core", "dispatcher", "fastpath", "gateway", "ledger", "senders", "tidings/sandbox"))
+ROOMS = tuple(
+    str(ROOT / room) for room in ("core", "dispatcher", "fastpath", "gateway", "ledger", "senders", "tidings/sandbox")
+)
 
 
 class BlockingCall(BaseException):

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from core.config import Settings, load_settings
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 # Tests start many Python processes; they find their bytecode in one place that outlives the run.
 os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parent.parent / ".pytest_cache" / "bytecode"))
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+hypothesis.settings.register_profile("tidings", deadline=None, print_blob=True)  # tests assert behaviour, never time
+hypothesis.settings.load_profile("tidings")
 
 SECRET = "only-for-tests-0123456789abcdef"
 

@@ -37,7 +37,6 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pydantic_settings": ("core",),
     "aiohttp.web": ("gateway", SANDBOX, *TESTS),
     "aiosmtpd": (SANDBOX, *TESTS),
-    "hypercorn": ("gateway", SANDBOX),
     "http.server": (),
     "aiohttp": ("senders", SANDBOX, *TESTS),  # anything of it but aiohttp.web is the client
     "aiosmtplib": ("senders", *TESTS),
