@@ -95,7 +95,9 @@ class DeadLetters:
         return [_letter(stream, entry_id.decode(), fields[1]) for entry_id, fields in rows]
 
     async def get(self, stream: str, entry_id: str) -> Letter | None:
-        """One letter by its key."""
+        """One letter by its key; None if it is gone, or `stream` is none of dead letters."""
+        if stream not in {keys.dead(partition, channel) for partition in range(self._partitions) for channel in EVERYWHERE}:
+            return None  # keys come from callers: the other streams are not theirs to take from
         page = await self._page(stream, entry_id, entry_id)
         return page[0] if page else None
 

@@ -10,6 +10,7 @@ from core.model import Channel
 from core.store import Store
 from core.wellbeing import Wellbeings
 from fastpath.layout import DELIVERY
+from gateway import fields, validate
 from gateway import letters as view
 from gateway.admission import Admission
 from gateway.door import Context
@@ -21,6 +22,8 @@ from tidings.v1 import admin_pb2_grpc, types_pb2
 from tidings.v1.types_pb2 import ErrorReason
 
 STATIONS = ("gateway", *census.STATIONS)
+REPLAY_MAX = 100_000  # a second
+REASON_CHARACTERS = 1_024
 NO_TEMPLATE = "no_template"  # fate of a letter whose template is gone
 TemplateOf = Callable[[str, int], Awaitable[StoredTemplate | None]]
 
@@ -87,6 +90,9 @@ class Admin(admin_pb2_grpc.AdminServiceServicer):
         self, request: pb.ReplayDeadLettersRequest, context: Context
     ) -> AsyncIterator[pb.ReplayDeadLettersResponse]:
         """Sends dead letters again, at a rate."""
+        if request.per_second > REPLAY_MAX:
+            text = f"is more than {REPLAY_MAX}"
+            raise invalid([Violation("per_second", text, ErrorReason.ERROR_REASON_TOO_LARGE)])
         pace = view.Pace(request.per_second)
         async for letter in view.find(self._letters, request.filter):
             await pace.wait()
@@ -111,24 +117,33 @@ class Admin(admin_pb2_grpc.AdminServiceServicer):
 
     async def HaltChannel(self, request: pb.HaltChannelRequest, context: Context) -> pb.HaltChannelResponse:
         """Stops a channel's sending."""
-        channel = _channel(request.channel)
-        if not request.reason.strip():
-            text = "is empty; say why, for the next operator"
-            raise invalid([Violation("reason", text, ErrorReason.ERROR_REASON_REQUIRED)])
-        return pb.HaltChannelResponse(changed=await self._halts.halt(channel, request.reason.strip()))
+        faults = validate.Faults()
+        channel = _channel(request.channel, faults)
+        reason = request.reason.strip(" ")
+        if reason:
+            faults.check("reason", fields.line, request.reason, REASON_CHARACTERS)
+        else:
+            faults.note("reason", ErrorReason.ERROR_REASON_REQUIRED, "is required: say why, for the next operator")
+        if channel is None or faults:
+            raise invalid(faults)
+        return pb.HaltChannelResponse(changed=await self._halts.halt(channel, reason))
 
     async def ResumeChannel(self, request: pb.ResumeChannelRequest, context: Context) -> pb.ResumeChannelResponse:
         """Lets a halted channel send again."""
-        return pb.ResumeChannelResponse(changed=await self._halts.resume(_channel(request.channel)))
+        faults = validate.Faults()
+        channel = _channel(request.channel, faults)
+        if channel is None:
+            raise invalid(faults)
+        return pb.ResumeChannelResponse(changed=await self._halts.resume(channel))
 
 
 def _id(letter: Letter) -> str:
     return format_id(letter.record.id) if letter.record is not None else ""
 
 
-def _channel(number: int) -> Channel:
-    if number not in set(Channel):
-        known = ", ".join(f"{c.value} {c.name}" for c in Channel)
-        text = f"{number} is no channel; take one of {known}"
-        raise invalid([Violation("channel", text, ErrorReason.ERROR_REASON_UNKNOWN_VALUE)])
-    return Channel(number)
+def _channel(number: int, faults: validate.Faults) -> Channel | None:
+    if Channel.EMAIL <= number <= Channel.IN_APP:
+        return Channel(number)
+    text = f"{number} is not a channel; 1 (email) to 4 (in-app) are"
+    faults.note("channel", ErrorReason.ERROR_REASON_UNKNOWN_VALUE, text)
+    return None

@@ -1,14 +1,17 @@
 """Dead letters as operators see them: requests to filters, letters to messages. Pure but for the rate of a replay."""
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from enum import IntEnum
 
 from core.deadletters import EVERYWHERE, DeadLetters, Filter, Letter
 from core.ids import format_id
 from core.model import Channel, ErrorClass
 from fastpath.layout import DELIVERY
-from gateway.errors import Violation, invalid
+from gateway import fields, validate
+from gateway.errors import invalid
 from gateway.views import timestamp
 from tidings.v1 import admin_pb2 as pb
 from tidings.v1 import types_pb2
@@ -16,6 +19,13 @@ from tidings.v1.types_pb2 import ErrorReason
 
 REPLAY_PER_S = 100
 SEPARATOR = "@"  # between a letter's entry id and its stream, in its key
+KEYS = 1_000  # letters named in one request
+KEY_CHARACTERS = 128
+_KEY = re.compile(r"[0-9]{1,19}-[0-9]{1,19}@[ -~]+")
+
+_MANY = ErrorReason.ERROR_REASON_TOO_MANY_ITEMS
+_UNKNOWN = ErrorReason.ERROR_REASON_UNKNOWN_VALUE
+_FORMAT = ErrorReason.ERROR_REASON_INVALID_FORMAT
 
 
 def key_of(letter: Letter) -> str:
@@ -27,28 +37,41 @@ def filter_of(wanted: pb.DeadLetterFilter) -> Filter:
     """The filter that a request asks for.
 
     Raises:
-        Refusal: a channel or error class that does not exist.
+        Refusal: with every fault of it.
     """
-    faults = []
-    for field, values, known in (("channels", wanted.channels, Channel), ("error_classes", wanted.error_classes, ErrorClass)):
-        numbers = set(map(int, known)) - {0}
-        for i, value in enumerate(values):
-            if value not in numbers:
-                text = f"{value} is none of the known values"
-                faults.append(Violation(f"filter.{field}[{i}]", text, ErrorReason.ERROR_REASON_UNKNOWN_VALUE))
-    for i, key in enumerate(wanted.keys):
-        if SEPARATOR not in key:
-            text = "is no key of a dead letter; take one from ListDeadLetters"
-            faults.append(Violation(f"filter.keys[{i}]", text, ErrorReason.ERROR_REASON_INVALID_FORMAT))
+    faults = validate.Faults()
+    channels = _chosen(wanted.channels, Channel, "filter.channels", faults)
+    error_classes = _chosen(wanted.error_classes, ErrorClass, "filter.error_classes", faults)
+    faults.check("filter.type", fields.line, wanted.type, 128)
+    after_ms = validate.moment(wanted.after, "filter.after", faults) if wanted.HasField("after") else 0
+    until_ms = max(validate.moment(wanted.before, "filter.before", faults), 1) if wanted.HasField("before") else 0
+    if len(wanted.keys) > KEYS:
+        faults.note("filter.keys", _MANY, f"has {len(wanted.keys)} items; at most {KEYS} are allowed")
+    for i, key in enumerate(wanted.keys[:KEYS]):
+        if len(key) > KEY_CHARACTERS or _KEY.fullmatch(key) is None:
+            faults.note(f"filter.keys[{i}]", _FORMAT, "is no key of a dead letter; take one from ListDeadLetters")
     if faults:
         raise invalid(faults)
     return Filter(
-        channels=tuple(map(Channel, wanted.channels)) or EVERYWHERE,
+        channels=tuple(map(Channel, channels)) or EVERYWHERE,
         type=wanted.type,
-        error_classes=frozenset(map(ErrorClass, wanted.error_classes)),
-        after_ms=wanted.after.ToMilliseconds(),
-        until_ms=wanted.before.ToMilliseconds(),
+        error_classes=frozenset(map(ErrorClass, error_classes)),
+        after_ms=max(after_ms, 0),
+        until_ms=until_ms,
     )
+
+
+def _chosen(values: Sequence[int], known: type[IntEnum], path: str, faults: validate.Faults) -> list[int]:
+    numbers = [int(each) for each in known if each]
+    if len(values) > len(numbers):
+        faults.note(path, _MANY, f"has {len(values)} items; there are {len(numbers)}")
+        return []
+    for i, value in enumerate(values):
+        if value not in numbers:
+            faults.note(f"{path}[{i}]", _UNKNOWN, f"{value} is none of the known values")
+        elif value in values[:i]:
+            faults.note(f"{path}[{i}]", ErrorReason.ERROR_REASON_DUPLICATE_ITEM, "stands twice")
+    return list(values)
 
 
 async def find(letters: DeadLetters, wanted: pb.DeadLetterFilter) -> AsyncIterator[Letter]:

@@ -16,7 +16,7 @@ from core.wellbeing import Wellbeing, Wellbeings
 from fastpath import Record, pack_frame, record
 from fastpath.layout import DELIVERY
 from ledger import Ledger
-from tests.integration.gateway_kit import Door, details, gateway
+from tests.integration.gateway_kit import Door, details, gateway, notification
 from tidings.v1 import admin_pb2 as pb
 
 NOW = 1_700_000_000_000
@@ -29,7 +29,14 @@ async def door(settings: Settings, store: Store, ledger: Ledger) -> AsyncIterato
 
 
 def dead(type_: str, channel: Channel = Channel.SMS, **more: Any) -> Record:
-    fields: dict[str, Any] = {"template": "welcome", "version": 1, "attempt": 4, "error_class": ErrorClass.TEMPORARY, "code": "503", **more}
+    fields: dict[str, Any] = {
+        "template": "welcome",
+        "version": 1,
+        "attempt": 4,
+        "error_class": ErrorClass.TEMPORARY,
+        "code": "503",
+        **more,
+    }
     id_ = new_id(1, Priority.HIGH, NOW)
     return record(DELIVERY, id=id_, priority=2, klass=1, channel=channel, type=type_, address="+4915112345678", **fields)
 
@@ -57,6 +64,36 @@ async def test_letters_are_listed_by_filter_without_addresses(door: Door) -> Non
     assert len(await listed(door, error_classes=[ErrorClass.POISON])) == 1
     assert len(await listed(door, limit=2)) == 2
     assert "+4915112345678" not in str(await listed(door))
+
+
+async def test_a_key_names_dead_letters_only(door: Door) -> None:
+    await door.put()
+    await door.send(notification())
+    live = keys.inbound(0, Priority.MEDIUM)
+    (stream,) = {stream for stream, _ in await door.accepted()}
+    ((entry_id, _),) = await Streams(door.store).peek(stream, 0, 2**47, 10)
+    assert await listed(door, keys=[f"{entry_id}@{stream}", f"1-0@{live}", "1-0@nonsense"]) == []
+    request = pb.DropDeadLettersRequest(filter=pb.DeadLetterFilter(keys=[f"{entry_id}@{stream}"]))
+    assert [answer async for answer in door.admin.DropDeadLetters(request, metadata=door.auth)] == []
+    assert len(await door.accepted()) == 1
+
+
+async def test_filters_that_are_refused_say_every_fault(door: Door) -> None:
+    wanted = pb.DeadLetterFilter(channels=[9, 1, 1], error_classes=[0], type="a\n", keys=["x", "1@y"])  # type: ignore[list-item]
+    wanted.after.nanos = -1
+    wanted.before.seconds = 2**60
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await door.admin.ListDeadLetters(pb.ListDeadLettersRequest(filter=wanted), metadata=door.auth).read()
+    assert set(details(caught.value)[1]) == {
+        "filter.channels[0]",
+        "filter.channels[2]",
+        "filter.error_classes[0]",
+        "filter.type",
+        "filter.keys[0]",
+        "filter.keys[1]",
+        "filter.after",
+        "filter.before",
+    }
 
 
 async def test_letters_are_replayed_one_or_all_and_checked_again(door: Door) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 from google.protobuf import json_format, struct_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.data import DEPTH, FAULTS, JSON_BYTES, plain
@@ -36,7 +36,7 @@ def test_no_data_is_an_empty_object() -> None:
     assert plain(struct_pb2.Struct()) == ({}, b"{}", [])
 
 
-TEXT = st.text(st.characters(exclude_characters="\0"), max_size=10)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=10)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=3),
@@ -44,6 +44,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("abc", max_size=3), VALUES, max_size=4))
 def test_json_says_the_same_as_the_struct(values: dict[str, Any]) -> None:
     made = struct(values)

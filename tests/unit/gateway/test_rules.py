@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from core.clock import ManualClock
 from core.ids import format_id, new_id
 from gateway import check_template, validate
+from gateway.admin import Admin
 from gateway.door import _ORIGIN
 from gateway.drain import Drain
 from gateway.errors import Refusal, Violation, invalid
@@ -116,6 +117,7 @@ SERVICES: dict[str, Any] = {
     "notifications": Notifications(CheckOnly(), STOP, STOP, drain=Drain(), clock=CLOCK),
     "templates": Templates(STOP, STOP, STOP),
     "recipients": Recipients(STOP, STOP),
+    "admin": Admin(STOP, 4, letters=STOP, admission=STOP, template=STOP),
     "inbox": Inbox(STOP, STOP, STOP, partitions=4, drain=Drain(), clock=CLOCK),
 }
 
@@ -142,6 +144,14 @@ def checked_notification(message: notifications_pb2.Notification) -> list[Violat
     return validate.notification(message, NOW_MS)[1]
 
 
+LETTERS = admin_pb2.DeadLetterFilter(
+    channels=[types_pb2.CHANNEL_SMS],
+    type="a",
+    error_classes=[admin_pb2.ERROR_CLASS_POISON],
+    keys=["1-0@tidings:{p0}:dead:sms"],
+)
+
+
 def preview() -> templates_pb2.PreviewRequest:
     request = templates_pb2.PreviewRequest(template=template(), channel=types_pb2.CHANNEL_SMS)
     request.data.update({"name": "Ada"})
@@ -165,6 +175,13 @@ CASES: list[tuple[Message, Check]] = [
     (inbox_pb2.InboxServiceListRequest(recipient_id="ada", page_size=3), by_service("inbox", "List")),
     (inbox_pb2.WatchRequest(recipient_id="ada", after_notification_id=ID), by_service("inbox", "Watch")),
     (inbox_pb2.MarkReadRequest(recipient_id="ada", notification_ids=[ID]), by_service("inbox", "MarkRead")),
+]
+CASES += [
+    (admin_pb2.ListDeadLettersRequest(filter=LETTERS), by_service("admin", "ListDeadLetters")),
+    (admin_pb2.ReplayDeadLettersRequest(filter=LETTERS, per_second=5), by_service("admin", "ReplayDeadLetters")),
+    (admin_pb2.DropDeadLettersRequest(filter=LETTERS), by_service("admin", "DropDeadLetters")),
+    (admin_pb2.HaltChannelRequest(channel=types_pb2.CHANNEL_SMS, reason="costs"), by_service("admin", "HaltChannel")),
+    (admin_pb2.ResumeChannelRequest(channel=types_pb2.CHANNEL_SMS), by_service("admin", "ResumeChannel")),
 ]
 NAMES = [f"{i}-{type(message).__name__}" for i, (message, _) in enumerate(CASES)]
 
