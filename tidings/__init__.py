@@ -27,13 +27,14 @@ if TYPE_CHECKING:
         Unavailable,
         Violation,
     )
-    from tidings.values import Delivery, Event, InboxMessage, Notification, Recipient, Result, Template
+    from tidings.values import DeadLetter, Delivery, Event, InboxMessage, Notification, Recipient, Result, Template
 
 __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
     "Conflict",
+    "DeadLetter",
     "DeadlineExceeded",
     "Delivery",
     "DeliveryEnded",
@@ -54,7 +55,7 @@ __all__ = [
     "Violation",
 ]
 
-_VALUES = {"Delivery", "Event", "InboxMessage", "Notification", "Recipient", "Result", "Template"}
+_VALUES = {"DeadLetter", "Delivery", "Event", "InboxMessage", "Notification", "Recipient", "Result", "Template"}
 _HOMES = {"AsyncClient": "aio", "Client": "client", "Tls": "channel"} | dict.fromkeys(_VALUES, "values")
 
 

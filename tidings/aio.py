@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import grpc
 from typing_extensions import Unpack
 
-from tidings import calls, messages, values
+from tidings import calls, messages, operators, values
 from tidings.channel import OPTIONS, Tls, find_gateway, stubs_over
 from tidings.client import TIMEOUT_S, WAIT_S
 from tidings.errors import ClientError, Unavailable, from_rpc
@@ -148,18 +148,11 @@ class AsyncClient:
         """See Client.inbox."""
         return await self._run("List", calls.inbox(recipient_id, unread_only, limit, self._timeout))
 
-    async def watch_inbox(self, recipient_id: str, *, after: str = "") -> AsyncIterator[values.InboxMessage]:
+    def watch_inbox(self, recipient_id: str, *, after: str = "") -> AsyncIterator[values.InboxMessage]:
         """See Client.watch_inbox."""
         request = inbox_pb2.WatchRequest(recipient_id=recipient_id, after_notification_id=after)
-        rpc: Callable[..., Any] = self._stubs.inbox.Watch
-        call = rpc(request, metadata=self._gateway.metadata())
-        try:
-            async for response in call:
-                yield values.inbox_message(response.message)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc(error) from error
-        finally:
-            call.cancel()
+        feed = calls.Feed("Watch", lambda stubs: stubs.inbox.Watch, request, lambda r: values.inbox_message(r.message))
+        return self._read(feed)
 
     async def mark_read(self, recipient_id: str, notification_ids: Sequence[str]) -> int:
         """See Client.mark_read."""
@@ -167,7 +160,40 @@ class AsyncClient:
 
     async def stations(self) -> values.Stations:
         """See Client.stations."""
-        return await self._run("ListStations", calls.stations(self._timeout))
+        return await self._run("ListStations", operators.stations(self._timeout))
+
+    def dead_letters(self, **which: Unpack[messages.LetterFilter]) -> AsyncIterator[values.DeadLetter]:
+        """See Client.dead_letters."""
+        return self._read(operators.dead_letters(which))
+
+    def replay_dead_letters(
+        self, *, per_second: int = 0, **which: Unpack[messages.LetterFilter]
+    ) -> AsyncIterator[values.Replayed]:
+        """See Client.replay_dead_letters."""
+        return self._read(operators.replay(which, per_second))
+
+    def drop_dead_letters(self, **which: Unpack[messages.LetterFilter]) -> AsyncIterator[values.Dropped]:
+        """See Client.drop_dead_letters."""
+        return self._read(operators.drop(which))
+
+    async def halt_channel(self, channel: messages.ChannelName, reason: str) -> bool:
+        """See Client.halt_channel."""
+        return await self._run("HaltChannel", operators.halt(channel, reason, self._timeout))
+
+    async def resume_channel(self, channel: messages.ChannelName) -> bool:
+        """See Client.resume_channel."""
+        return await self._run("ResumeChannel", operators.resume(channel, self._timeout))
+
+    async def _read(self, feed: calls.Feed[T]) -> AsyncIterator[T]:
+        with client_span(feed.name) as context:
+            call = feed.rpc(self._stubs)(feed.request, metadata=self._gateway.metadata() + context)
+            try:
+                async for response in call:
+                    yield feed.value(response)
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc(error) from error
+            finally:
+                call.cancel()
 
     async def _run(self, name: str, operation: calls.Operation[T]) -> T:
         with client_span(name) as context:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import grpc
 
 from tidings import messages, values
 from tidings.channel import Stubs
 from tidings.errors import ClientError, DeadlineExceeded, DeliveryEnded, InvalidRequest, NotFound
-from tidings.v1 import admin_pb2, inbox_pb2, notifications_pb2, recipients_pb2, templates_pb2
+from tidings.v1 import inbox_pb2, notifications_pb2, recipients_pb2, templates_pb2
 
 CHUNK_ITEMS = 1_000  # the contract's limit for SendBatch
 CHUNK_BYTES = 3 * 1024 * 1024  # below gRPC's usual 4 MiB for one message
@@ -46,6 +46,16 @@ class Pause:
     """Wait this long; answer None."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Feed(Generic[T]):
+    """Make this call and hand out its responses one by one, as `value` makes them; who stops reading ends the call."""
+
+    name: str
+    rpc: Callable[[Stubs], Any]
+    request: Any
+    value: Callable[[Any], T]
 
 
 Operation: TypeAlias = Generator[Call | Pause, Any, T]
@@ -291,9 +301,3 @@ def mark_read(recipient_id: str, notification_ids: Sequence[str], timeout: float
     request = inbox_pb2.MarkReadRequest(recipient_id=recipient_id, notification_ids=notification_ids)
     response = yield from invoke(lambda stubs: stubs.inbox.MarkRead, request, timeout)
     return response.marked
-
-
-def stations(timeout: float) -> Operation[values.Stations]:
-    """Streams and who reads them."""
-    response = yield from invoke(lambda stubs: stubs.admin.ListStations, admin_pb2.ListStationsRequest(), timeout)
-    return values.stations(response)

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import grpc
 from typing_extensions import Unpack
 
-from tidings import calls, messages, values
+from tidings import calls, messages, operators, values
 from tidings.channel import OPTIONS, Tls, find_gateway, stubs_over
 from tidings.errors import from_rpc
 from tidings.streaming import BlockingStream
@@ -176,22 +176,51 @@ class Client:
     def watch_inbox(self, recipient_id: str, *, after: str = "") -> Iterator[values.InboxMessage]:
         """New in-app messages as they arrive, until the caller stops asking; `after` is the last notification id seen."""
         request = inbox_pb2.WatchRequest(recipient_id=recipient_id, after_notification_id=after)
-        call = self._stubs.inbox.Watch(request, metadata=self._gateway.metadata())
-        try:
-            for response in call:
-                yield values.inbox_message(response.message)
-        except grpc.RpcError as error:
-            raise from_rpc(error) from error
-        finally:
-            call.cancel()
+        feed = calls.Feed("Watch", lambda stubs: stubs.inbox.Watch, request, lambda r: values.inbox_message(r.message))
+        return self._read(feed)
 
     def mark_read(self, recipient_id: str, notification_ids: Sequence[str]) -> int:
         """Mark in-app messages as read; how many were not before."""
         return self._run("MarkRead", calls.mark_read(recipient_id, notification_ids, self._timeout))
 
     def stations(self) -> values.Stations:
-        """Depth, lag and pending of every stream, and who reads it. Scope: admin."""
-        return self._run("ListStations", calls.stations(self._timeout))
+        """Every stream and who reads it, how providers fare, what is halted, how hard it is pressed. Scope: admin."""
+        return self._run("ListStations", operators.stations(self._timeout))
+
+    def dead_letters(self, **which: Unpack[messages.LetterFilter]) -> Iterator[values.DeadLetter]:
+        """Deliveries that were given up, oldest first within each channel. Scope: admin."""
+        return self._read(operators.dead_letters(which))
+
+    def replay_dead_letters(self, *, per_second: int = 0, **which: Unpack[messages.LetterFilter]) -> Iterator[values.Replayed]:
+        """Send dead letters again under their old ids. Scope: admin.
+
+        They are sent while the results are read, at most `per_second` (0: 100): read to the end. Nothing is tried again by
+        itself when the connection breaks; the same call goes on with what is left. Without a filter: all there are.
+        """
+        return self._read(operators.replay(which, per_second))
+
+    def drop_dead_letters(self, **which: Unpack[messages.LetterFilter]) -> Iterator[values.Dropped]:
+        """Delete dead letters for good, while the results are read. Without a filter: all there are. Scope: admin."""
+        return self._read(operators.drop(which))
+
+    def halt_channel(self, channel: messages.ChannelName, reason: str) -> bool:
+        """Stop a channel's sending, its queue is the buffer; False if it was halted (its reason stays). Scope: admin."""
+        return self._run("HaltChannel", operators.halt(channel, reason, self._timeout))
+
+    def resume_channel(self, channel: messages.ChannelName) -> bool:
+        """Let a halted channel send again; False if it was not halted. Scope: admin."""
+        return self._run("ResumeChannel", operators.resume(channel, self._timeout))
+
+    def _read(self, feed: calls.Feed[T]) -> Iterator[T]:
+        with client_span(feed.name) as context:
+            call = feed.rpc(self._stubs)(feed.request, metadata=self._gateway.metadata() + context)
+            try:
+                for response in call:
+                    yield feed.value(response)
+            except grpc.RpcError as error:
+                raise from_rpc(error) from error
+            finally:
+                call.cancel()
 
     def _run(self, name: str, operation: calls.Operation[T]) -> T:
         with client_span(name) as context:

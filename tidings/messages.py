@@ -13,13 +13,16 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tidings.errors import InvalidRequest, Violation
-from tidings.v1 import notifications_pb2, templates_pb2, types_pb2
+from tidings.v1 import admin_pb2, notifications_pb2, templates_pb2, types_pb2
 from tidings.values import PARTS
 
 PriorityName = Literal["critical", "high", "medium", "low"]
 ChannelName = Literal["email", "sms", "push", "in_app"]
 ClassName = Literal["transactional", "promotional", "alert"]
 PlatformName = Literal["fcm", "apns"]
+ErrorClassName = Literal[
+    "temporary", "throttled", "permanent", "unregistered", "ambiguous", "misconfigured", "poison", "unreachable"
+]
 
 
 class RecipientFields(TypedDict, total=False):
@@ -63,6 +66,18 @@ class ContentFields(TypedDict, total=False):
     action: str
 
 
+class LetterFilter(TypedDict, total=False):
+    """Which dead letters; what is left out admits all."""
+
+    channels: Sequence[ChannelName]
+    type: str
+    error_classes: Sequence[ErrorClassName]
+    after: datetime  # died at or after this
+    before: datetime  # died before this
+    keys: Sequence[str]  # as DeadLetter.key; at most 1,000
+    limit: int  # at most so many
+
+
 def new_idempotency_key() -> str:
     """A key that nobody else has."""
     return uuid.uuid4().hex
@@ -92,6 +107,31 @@ def status(word: str, field: str = "statuses") -> types_pb2.Status.ValueType:
     """A status by its name."""
     value: types_pb2.Status.ValueType = _enum(types_pb2.Status, "STATUS_", word, field)
     return value
+
+
+def letter_filter(fields: LetterFilter) -> admin_pb2.DeadLetterFilter:
+    """A filter.
+
+    Raises:
+        InvalidRequest: a word that is no enum's, a time without a timezone, a negative limit, or no such field.
+    """
+    if unknown := fields.keys() - LetterFilter.__annotations__.keys():
+        raise wrong(f"filter.{min(unknown)}", f"there is no such field; there are {', '.join(LetterFilter.__annotations__)}")
+    if not 0 <= (limit := fields.get("limit", 0)) < 2**32:
+        raise wrong("filter.limit", "is a number from 1 on, or 0 for all", "invalid_format")
+    made = admin_pb2.DeadLetterFilter(
+        channels=[channel(word, f"filter.channels[{i}]") for i, word in enumerate(fields.get("channels", ()))],
+        type=fields.get("type", ""),
+        error_classes=[
+            _enum(admin_pb2.ErrorClass, "ERROR_CLASS_", word, f"filter.error_classes[{i}]")
+            for i, word in enumerate(fields.get("error_classes", ()))
+        ],
+        keys=fields.get("keys", ()),
+        limit=limit,
+    )
+    set_time(made.after, fields.get("after"), "filter.after")
+    set_time(made.before, fields.get("before"), "filter.before")
+    return made
 
 
 def _plain(value: Any, field: str) -> Any:

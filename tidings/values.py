@@ -147,11 +147,78 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider as one sender process sees it."""
+
+    channel: str
+    provider: str
+    member: str
+    breaker: str  # "closed": requests go to it; "half_open": one at a time; "open": none
+    share: float  # of the channel's notifications, 0 to 1
+    failures: float  # share of its last requests that failed by its fault, 0 to 1
+    per_second: float  # messages that its limit allows; 0 for no limit
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """A channel that stands still."""
+
+    channel: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Stations:
     """The state of the whole system."""
 
     streams: tuple[Stream, ...]
     members: tuple[Member, ...]
+    providers: tuple[Provider, ...] = ()
+    halts: tuple[Halt, ...] = ()
+    overload: str = "normal"  # "shed_low", "shed_medium", "refuse"
+    pressure: float = 0.0  # share of what Redis can hold that is in use
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A delivery that was given up; `key` names it. Channel and provider are "" if it died before it was routed."""
+
+    key: str
+    notification_id: str  # "" if its bytes cannot be read
+    channel: str
+    type: str
+    priority: str
+    recipient_id: str
+    provider: str
+    error_class: str
+    code: str
+    reason: str
+    attempts: int
+    accepted_at: datetime | None
+    died_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of a dead letter that was to be sent again.
+
+    `fate` is "replayed", "expired" (its time is over), "gone" (somebody was first), "no_template" or "unreadable"; the last
+    two leave it where it is.
+    """
+
+    key: str
+    notification_id: str
+    fate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A dead letter that was to be deleted; `dropped` is False if somebody was first."""
+
+    key: str
+    notification_id: str
+    dropped: bool
 
 
 def word(enum: Any, value: int, prefix: str) -> str:
@@ -248,6 +315,43 @@ def inbox_message(message: inbox_pb2.InboxMessage) -> InboxMessage:
 
 
 def stations(message: admin_pb2.ListStationsResponse) -> Stations:
-    """Streams in the order of the path, and who reads them."""
-    streams = tuple(Stream(s.stream, s.group, s.depth, s.lag, s.pending, s.waiting) for s in message.streams)
-    return Stations(streams, tuple(Member(m.station, m.name, m.silent_ms) for m in message.members))
+    """Streams in the order of the path, who reads them, how providers fare, what is halted."""
+    return Stations(
+        streams=tuple(Stream(s.stream, s.group, s.depth, s.lag, s.pending, s.waiting) for s in message.streams),
+        members=tuple(Member(m.station, m.name, m.silent_ms) for m in message.members),
+        providers=tuple(_provider(p) for p in message.providers),
+        halts=tuple(Halt(word(types_pb2.Channel, h.channel, "CHANNEL_"), h.reason, time_of(h.since)) for h in message.halts),
+        overload=word(admin_pb2.OverloadLevel, message.overload, "OVERLOAD_LEVEL_") or "normal",
+        pressure=message.pressure,
+    )
+
+
+def _provider(message: admin_pb2.ProviderState) -> Provider:
+    return Provider(
+        channel=word(types_pb2.Channel, message.channel, "CHANNEL_"),
+        provider=message.provider,
+        member=message.member,
+        breaker=word(admin_pb2.BreakerState, message.breaker, "BREAKER_STATE_"),
+        share=message.share,
+        failures=message.failures,
+        per_second=message.per_second,
+    )
+
+
+def dead_letter(message: admin_pb2.DeadLetter) -> DeadLetter:
+    """One dead letter."""
+    return DeadLetter(
+        key=message.key,
+        notification_id=message.notification_id,
+        channel=word(types_pb2.Channel, message.channel, "CHANNEL_"),
+        type=message.type,
+        priority=word(types_pb2.Priority, message.priority, "PRIORITY_"),
+        recipient_id=message.recipient_id,
+        provider=message.provider,
+        error_class=word(admin_pb2.ErrorClass, message.error_class, "ERROR_CLASS_"),
+        code=message.code,
+        reason=message.reason,
+        attempts=message.attempts,
+        accepted_at=time_of(message.accepted_at) if message.HasField("accepted_at") else None,
+        died_at=time_of(message.died_at),
+    )
