@@ -151,7 +151,7 @@ def demonstrate(folder: Path, *, json: bool) -> Exit:
 
     def say(line: str) -> None:
         if not json:
-            stderr.print(line)
+            stderr.print(line, soft_wrap=True)
 
     say(f"tidings demo in {folder.absolute()}")
     try:
@@ -159,12 +159,12 @@ def demonstrate(folder: Path, *, json: bool) -> Exit:
     except StartFailed as error:
         if json:
             print_json({"ok": False, "problem": str(error)})
-        stderr.print("[red]tidings did not start:[/red]", escape(str(error)))
+        stderr.print("[red]tidings did not start:[/red]", escape(str(error)), soft_wrap=True)
         return Exit.FAILED
     except TidingsError as error:
         if json:
             print_json({"ok": False, "problem": str(error)})
-        stderr.print("[red]Error:[/red]", escape(str(error)))
+        stderr.print("[red]Error:[/red]", escape(str(error)), soft_wrap=True)
         return exit_code(error)
     if outcomes is None:
         say("Interrupted; everything is stopped.")

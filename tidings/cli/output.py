@@ -57,7 +57,7 @@ class Output:
     def note(self, text: str) -> None:
         """Tell a person what is going on; with --json nobody is listening."""
         if not self.json:
-            stderr.print(text)
+            stderr.print(text, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -142,9 +142,9 @@ def report(error: TidingsError, *, json: bool) -> Exit:
     else:
         violations = error.violations if isinstance(error, errors.ClientError) else ()
         message = error.message if violations and isinstance(error, errors.ClientError) else str(error)
-        stderr.print(f"[red]Error:[/red] {escape(message)}")
+        stderr.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
         for violation in violations:
-            stderr.print(f"  [bold]{escape(violation.field)}[/bold]: {escape(violation.description)}")
+            stderr.print(f"  [bold]{escape(violation.field)}[/bold]: {escape(violation.description)}", soft_wrap=True)
         if advice := remedy(error):
-            stderr.print(advice)
+            stderr.print(advice, soft_wrap=True)
     return exit_code(error)

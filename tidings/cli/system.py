@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.markup import escape
 
 from tidings.cli.options import DataFolder, Json, words
 from tidings.cli.output import Exit, Output, print_json, stderr, stdout
@@ -47,7 +47,7 @@ def up(
             if json:
                 print_json({"event": "up", "processes": supervisor.pids, **_addresses(system)})
             else:
-                stdout.print(summary(system, data))
+                stdout.print(summary(system, data), soft_wrap=True)
             try:
                 await asyncio.Event().wait()
             finally:
@@ -57,7 +57,7 @@ def up(
         run_until_signal(stay())
         Output(json).note("Stopped.")
     except StartFailed as error:
-        stderr.print(f"[red]tidings did not start:[/red] {error}", markup=True)
+        stderr.print(f"[red]tidings did not start:[/red] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(Exit.FAILED) from error
 
 
@@ -66,24 +66,21 @@ def _addresses(system: "System") -> dict[str, object]:
     return {"target": ports.target, "api_key": system.api_key, "web": ports.web_url, "sandbox": ports.sandbox_url}
 
 
-def summary(system: "System", data: Path) -> Table:
-    """Where everything is."""
+def summary(system: "System", data: Path) -> str:
+    """Where everything is, in markup; lines are not folded, so that each can be copied whole."""
     ports = system.ports
-    metrics = ports.metrics
-    told = {
-        "gateway (gRPC)": ports.target,
-        "pages": f"{ports.web_url} (webhooks, receipts)",
-        "sandbox": f"{ports.sandbox_url} (what the providers got)" if system.sandbox else "none: real providers",
-        "metrics": f"http://{ports.host}:{metrics['gateway']}/metrics (gateway) to {max(metrics.values())}",
-        "API key": f"{system.api_key} (for development: send, read, admin)",
-        "data, logs": f"{data}, {data}/logs",
-    }
-    table = Table(box=None, show_header=False, pad_edge=False, title="\ntidings is up", title_justify="left")
-    for name, value in told.items():
-        table.add_row(f"[bold]{name}[/bold]", value)
-    table.caption = "\nClients started in this folder find it by themselves: tidings stations\nCtrl-C drains and stops."
-    table.caption_justify = "left"
-    return table
+    told = [
+        ("gateway (gRPC)", ports.target),
+        ("web", f"{ports.web_url} [dim]webhooks, receipts[/dim]"),
+        ("sandbox", f"{ports.sandbox_url} [dim]what the providers got[/dim]" if system.sandbox else "none: real providers"),
+        *(("metrics", f"{ports.metrics_url(name)} [dim]{name}[/dim]") for name in ports.metrics),
+        ("API key", f"{system.api_key} [dim]for development: send, read, admin[/dim]"),
+        ("data and logs", f"{data}, {data}/logs"),
+    ]
+    names = ["" if i and told[i - 1][0] == name else name for i, (name, _) in enumerate(told)]
+    lines = [f"  [bold]{name:<16}[/bold]{value}" for name, (_, value) in zip(names, told, strict=True)]
+    begin = "[green]tidings is up.[/green] In this folder clients find it by themselves: tidings stations"
+    return "\n".join(["", begin, "", *lines, "", "Ctrl-C drains and stops."])
 
 
 def demo(*, data: DataFolder = FOLDER / "demo", json: Json = False) -> None:

@@ -38,7 +38,7 @@ def since(at: datetime, start: datetime | None) -> str:
 def headline(found: Notification) -> str:
     """What it is, in one line of markup."""
     whom = f" to {escape(found.recipient_id)}" if found.recipient_id else ""
-    template = f", template {escape(found.template)}" if found.template else ""
+    template = f", template {escape(found.template)}" if found.template not in {"", found.type} else ""
     return f"[bold]{escape(found.type)}[/bold] ({found.priority}){whom}{template}  [dim]{found.notification_id}[/dim]"
 
 

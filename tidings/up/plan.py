@@ -10,7 +10,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from core.errors import ConfigError
 from core.settings import Settings, split_listen
+from tidings.embedded import HOST
 from tidings.up.processes import Plan
 
 CHANNELS = ("email", "sms", "push", "in_app")
@@ -21,6 +23,7 @@ STATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((f"sender-{channel}", ("senders", channel)) for channel in CHANNELS),
     ("ledger", ("ledger",)),
 )
+SANDBOX_PORT = 8090
 METRICS_PORT = 9101  # of the gateway; the others follow, in the order above
 EMAIL_FROM = "Tidings <tidings@example.com>"
 EMAIL_ROUTES = {"invoice*": "smtp"}  # so that both e-mail providers have something to do
@@ -39,9 +42,10 @@ STOP_ORDER: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where everything of a local system listens, on loopback."""
+    """Where everything of a local system listens: on loopback, but for the two doors that the operator may open wider."""
 
-    host: str
+    grpc_host: str
+    web_host: str
     grpc: int
     web: int
     sandbox: int
@@ -51,18 +55,22 @@ class Ports:
 
     @property
     def target(self) -> str:
-        """The gateway, for a client."""
-        return f"{self.host}:{self.grpc}"
+        """The gateway, for a client on this machine."""
+        return f"{HOST}:{self.grpc}"
 
     @property
     def web_url(self) -> str:
         """Webhooks and pages."""
-        return f"http://{self.host}:{self.web}"
+        return f"http://{HOST}:{self.web}"
 
     @property
     def sandbox_url(self) -> str:
         """The sandbox's page."""
-        return f"http://{self.host}:{self.sandbox}"
+        return f"http://{HOST}:{self.sandbox}"
+
+    def metrics_url(self, station: str) -> str:
+        """Where Prometheus reads a station."""
+        return f"http://{HOST}:{self.metrics[station]}/metrics"
 
 
 def choose_ports(settings: Settings, pick: Callable[[int], int], *, fixed: bool) -> Ports:
@@ -72,31 +80,31 @@ def choose_ports(settings: Settings, pick: Callable[[int], int], *, fixed: bool)
         pick: the port given if it is free, else a free one; 0 asks for any.
         fixed: the usual ports where they are free (`up`); False takes any (`demo`, which may run beside `up`).
     """
-    host, grpc_port = split_listen(settings.grpc_listen)
-    _, web_port = split_listen(settings.web_listen)
-    metrics = {name: pick(METRICS_PORT + i if fixed else 0) for i, (name, _) in enumerate(STATIONS)}
-    return Ports(
-        host,
-        pick(grpc_port if fixed else 0),
-        pick(web_port if fixed else 0),
-        pick(8090 if fixed else 0),
-        pick(0),
-        pick(0),
-        metrics,
-    )
+    grpc_host, grpc_port = split_listen(settings.grpc_listen)
+    web_host, web_port = split_listen(settings.web_listen)
+    wanted = [grpc_port, web_port, SANDBOX_PORT, *(METRICS_PORT + i for i in range(len(STATIONS)))]
+    grpc, web, sandbox, *metrics = [pick(port if fixed else 0) for port in wanted]
+    names = [name for name, _ in STATIONS]
+    return Ports(grpc_host, web_host, grpc, web, sandbox, pick(0), pick(0), dict(zip(names, metrics, strict=True)))
 
 
 def local_settings(
     given: Settings, ports: Ports, *, redis_url: str, database_url: str, secret_key: str, sandbox: bool
 ) -> Settings:
-    """What all stations of a local system have in common: what the operator set, and the rest filled in."""
+    """What all stations of a local system have in common: what the operator set, and the rest filled in.
+
+    Raises:
+        ConfigError: TLS is asked for: names in certificates do not fit a development machine.
+    """
+    if given.tls_cert is not None:
+        raise ConfigError("`tidings up` speaks plain text on this machine: unset TIDINGS_TLS_CERT and TIDINGS_TLS_KEY")
     return given.model_copy(
         update={
             "redis_url": redis_url,
             "database_url": database_url,
             "secret_key": given.secret_key if given.secret_key.get_secret_value() else SecretStr(secret_key),
-            "grpc_listen": ports.target,
-            "web_listen": f"{ports.host}:{ports.web}",
+            "grpc_listen": f"{ports.grpc_host}:{ports.grpc}",
+            "web_listen": f"{ports.web_host}:{ports.web}",
             "web_public_url": given.web_public_url if "web_public_url" in given.model_fields_set else ports.web_url,
             "email_from": given.email_from or EMAIL_FROM,
             "email_routes": given.email_routes or (EMAIL_ROUTES if sandbox else {}),
@@ -115,7 +123,7 @@ def sandbox_plan(folder: Path, ports: Ports, environment: Mapping[str, str], por
     """The provider sandbox; it writes `port_file` once every door is open."""
     numbers = [("--port", ports.sandbox), ("--apns-port", ports.apns), ("--smtp-port", ports.smtp)]
     flags = [word for flag, port in numbers for word in (flag, str(port))]
-    command = [sys.executable, "-m", "tidings.sandbox", "--data", str(folder), "--host", ports.host, *flags]
+    command = [sys.executable, "-m", "tidings.sandbox", "--data", str(folder), "--host", HOST, *flags]
     return Plan("sandbox", [*command, "--web-url", ports.web_url, "--port-file", str(port_file)], environment)
 
 
@@ -125,7 +133,7 @@ def station_plans(ports: Ports, environment: Mapping[str, str]) -> list[Plan]:
         Plan(
             name,
             [sys.executable, "-m", *arguments],
-            {**environment, "TIDINGS_METRICS_LISTEN": f"{ports.host}:{ports.metrics[name]}"},
+            {**environment, "TIDINGS_METRICS_LISTEN": f"{HOST}:{ports.metrics[name]}"},
         )
         for name, arguments in STATIONS
     ]

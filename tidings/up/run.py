@@ -46,7 +46,7 @@ def note(folder: Folder, system: System, supervisor: Supervisor) -> dict[str, An
         "api_key": system.api_key,
         "web": ports.web_url,
         "sandbox": ports.sandbox_url if system.sandbox else None,
-        "metrics": {name: f"http://{ports.host}:{port}/metrics" for name, port in ports.metrics.items()},
+        "metrics": {name: ports.metrics_url(name) for name in ports.metrics},
         "redis_url": settings.redis_url,
         "database_url": settings.database_url,
         "logs": str(folder.path / "logs"),

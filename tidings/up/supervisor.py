@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from core.config import child_environment
@@ -118,16 +119,14 @@ class Supervisor:
     async def _start_servers(self) -> tuple[str, str]:
         """URLs of Redis and PostgreSQL: the operator's, or embedded ones."""
         redis_url, database_url = self._given.redis_url, self._given.database_url
-        path = self._folder.path
-        if not redis_url:
-            redis_url = await self._start_server(embedded.valkey(path / "valkey"))
-        if not database_url:
-            recipe = await asyncio.to_thread(embedded.postgres, path / "postgres")  # may make the cluster, for a second
-            database_url = await self._start_server(recipe)
-        return redis_url, database_url
+        return (
+            redis_url or await self._start_server(embedded.valkey, "valkey"),
+            database_url or await self._start_server(embedded.postgres, "postgres"),
+        )
 
-    async def _start_server(self, recipe: embedded.Recipe) -> str:
+    async def _start_server(self, make: Callable[[Path], embedded.Recipe], folder: str) -> str:
         began = time.monotonic()
+        recipe = await asyncio.to_thread(make, self._folder.path / folder)  # PostgreSQL's first time takes a second
         child = self._child(Plan(recipe.name, recipe.command, embedded.ENVIRONMENT, recipe.stop, bound=True))
         await child.start()
         await child.until_ready(recipe.ready, SERVER_START_S)
@@ -171,7 +170,7 @@ class Supervisor:
         seen: set[str] = set()
         problem = "the gateway does not answer"
         async with system.client() as client:
-            while not missing <= seen or not _open(system.ports.host, system.ports.web):
+            while not missing <= seen or not _open(embedded.HOST, system.ports.web):
                 for child in stations:
                     child.require_alive()
                 if time.monotonic() - began > STATION_START_S:
