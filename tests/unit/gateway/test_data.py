@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 from google.protobuf import json_format, struct_pb2
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.data import DEPTH, FAULTS, JSON_BYTES, plain
@@ -44,7 +44,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text("abc", max_size=3), VALUES, max_size=4))
 def test_json_says_the_same_as_the_struct(values: dict[str, Any]) -> None:
     made = struct(values)

@@ -2,7 +2,7 @@
 
 import email_validator
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import fields
@@ -65,7 +65,6 @@ def test_what_is_no_email(text: str) -> None:
 LABEL = st.text("abc019-", min_size=1, max_size=8)
 
 
-@settings(deadline=None)
 @given(
     st.text("ab09_+-.", min_size=1, max_size=66),
     st.lists(LABEL, min_size=1, max_size=4),
@@ -183,7 +182,6 @@ def test_tokens() -> None:
             check(bad)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=100))
 def test_what_is_quoted_is_short_and_plain(text: str) -> None:
     assert fields.quote(text).isascii() and fields.quote(text).isprintable()

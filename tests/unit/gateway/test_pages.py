@@ -1,14 +1,13 @@
 """Page tokens come back as they went out, and nothing else comes in."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import pages
 from gateway.validate import Faults
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=16, max_size=16))
 def test_an_id_comes_back(last: bytes) -> None:
     faults = Faults()
