@@ -15,7 +15,7 @@ from jinja2.runtime import Context
 from fastpath.errors import RenderFailed
 
 MAX_OUTPUT = 1 << 20  # bytes of one rendered part
-MAX_WORK = 500_000  # units for one part: about one for a node evaluated, an item visited or 8 characters handled
+MAX_WORK = 250_000  # units for one part: about one for a node evaluated, an item visited or 8 characters handled
 TEXT_SHIFT = 3  # characters to units
 MAX_BITS = 4096  # of a whole number that a template computes
 
