@@ -20,8 +20,10 @@ from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core import keys
 from core.clock import ManualClock
 from core.ids import format_id, new_id
+from core.model import Channel
 from gateway import check_template, validate
 from gateway.admin import Admin
 from gateway.door import _ORIGIN
@@ -148,7 +150,7 @@ LETTERS = admin_pb2.DeadLetterFilter(
     channels=[types_pb2.CHANNEL_SMS],
     type="a",
     error_classes=[admin_pb2.ERROR_CLASS_POISON],
-    keys=["1-0@tidings:{p0}:dead:sms"],
+    keys=[f"1-0@{keys.dead(0, Channel.SMS)}"],
 )
 
 
