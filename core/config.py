@@ -162,6 +162,7 @@ def _description(path: tuple[str, ...]) -> str:
         if field is None:
             break
         text = field.description or ""
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            model = field.annotation
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            break  # what is inside a list or a table is told by the setting's own words
+        model = field.annotation
     return text

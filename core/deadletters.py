@@ -127,6 +127,10 @@ class DeadLetters:
         notes = _note(item, Status.CANCELLED, self._clock.now_ms(), "dropped by an operator") if item is not None else []
         return await self._take_out(letter, notes)
 
+    async def forget(self, letter: Letter) -> bool:
+        """Deletes a letter that needs nothing any more (it did arrive); False if it was gone already."""
+        return await self._take_out(letter, [])
+
     async def _take_out(self, letter: Letter, appends: Sequence[Append]) -> bool:
         names = [letter.stream, *(a.stream for a in appends)]
         (reply,) = await self._store.send([self._replay.call(names, [letter.entry_id, *(a.frame for a in appends)])])
@@ -154,7 +158,7 @@ def _note(item: Record, status: Status, now_ms: int, reason: str) -> list[Append
         status=status,
         station=Station.OPERATOR,
         device=item.device,
-        attempt=item.attempt + 1,  # after the attempt that it died of
+        attempt=item.attempt,
         version=item.version,
         accepted_ms=item.accepted_ms,
         at_ms=now_ms,

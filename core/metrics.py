@@ -99,6 +99,11 @@ PRESSURE = Gauge("tidings_pressure", "Share of what Redis can hold that is in us
 SHED = Counter("tidings_shed", "Notifications refused or suppressed under overload", ["priority"])
 RETRIES = Counter("tidings_retries", "Attempts that will be repeated", ["channel", "error_class"])
 DEAD_LETTERS = Counter("tidings_dead_letters", "Deliveries whose attempts are spent", ["channel"])
+PROVIDER_BREAKER = Gauge(
+    "tidings_provider_breaker", "A provider's circuit breaker: 0 closed, 1 half open, 2 open", ["provider"]
+)
+PROVIDER_SHARE = Gauge("tidings_provider_share", "A provider's share of its channel's notifications, 0 to 1", ["provider"])
+CHANNEL_HALTED = Gauge("tidings_channel_halted", "1 while a channel is halted, else 0", ["channel"])
 PROVIDER_EVENTS = Counter("tidings_provider_events", "Events that providers and apps told", ["provider", "result"])
 
 METRICS = (
@@ -116,6 +121,9 @@ METRICS = (
     SHED,
     RETRIES,
     DEAD_LETTERS,
+    PROVIDER_BREAKER,
+    PROVIDER_SHARE,
+    CHANNEL_HALTED,
     PROVIDER_EVENTS,
 )
 

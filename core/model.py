@@ -73,7 +73,8 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.OPENED: frozenset({Status.CLICKED}),
     Status.CLICKED: frozenset(),
     Status.READ: frozenset(),
-    Status.DEAD: frozenset({Status.QUEUED, Status.EXPIRED, Status.CANCELLED}),  # replayed, too late for it, dropped
+    # Replayed, too late for that, dropped; or a webhook tells that an unanswered attempt did arrive.
+    Status.DEAD: frozenset({Status.QUEUED, Status.EXPIRED, Status.CANCELLED, Status.DELIVERED}),
     Status.FAILED: frozenset(),
     Status.SUPPRESSED: frozenset(),
     Status.EXPIRED: frozenset(),
@@ -88,16 +89,16 @@ RANK: dict[Status, int] = {
     Status.SENDING: 3,
     Status.RETRYING: 4,
     Status.UNKNOWN: 5,
-    Status.SENT: 6,
-    Status.DELIVERED: 7,
-    Status.OPENED: 8,
-    Status.CLICKED: 9,
-    Status.READ: 9,
-    Status.DEAD: 10,
-    Status.EXPIRED: 10,
-    Status.CANCELLED: 10,
-    Status.SUPPRESSED: 10,
-    Status.FAILED: 11,
+    Status.DEAD: 6,
+    Status.EXPIRED: 6,
+    Status.CANCELLED: 6,
+    Status.SUPPRESSED: 6,
+    Status.SENT: 7,  # above: news of an arrival settles what was given up as unknown
+    Status.DELIVERED: 8,
+    Status.OPENED: 9,
+    Status.CLICKED: 10,
+    Status.READ: 10,
+    Status.FAILED: 11,  # a late bounce
 }
 
 

@@ -1,6 +1,6 @@
 """Entries that kill or break their consumer again and again: isolated, split, and at last dead-lettered. Pure.
 
-First an entry that failed once is handled alone, so that it cannot take its neighbours with it; a frame that failed
+The last chance that an entry gets, it gets alone, so that it cannot take its neighbours with it; a frame that failed
 `limit` times is split into waiting items of one record each; an item that still fails goes to the dead letters.
 """
 
@@ -9,16 +9,19 @@ from core.ids import partition_of
 from core.model import Channel, ErrorClass, Station, Status
 from core.streams import Append, Entry, Settlement, Wait
 from fastpath import Record, pack_frame, record, unpack_frame
-from fastpath.layout import DELIVERY, NOTIFICATION, OUTCOME
+from fastpath.layout import DELIVERY, FIRST, NOTIFICATION, OUTCOME
 
 SPLIT_DELAY_MS = 1_000
 REASON = "its processing failed again and again; see the station's log"
 
 
-def isolate(entries: list[Entry]) -> list[list[Entry]]:
-    """Batches to hand out: fresh entries together, each one that was handed out before without an end on its own."""
-    fresh = [e for e in entries if _handed_out(e) <= 1]
-    alone = [[e] for e in entries if _handed_out(e) > 1]
+def isolate(entries: list[Entry], limit: int) -> list[list[Entry]]:
+    """Batches to hand out: entries together, but each one on its own that has its last chance.
+
+    The times before may have been a neighbour's fault, or a process that was killed with thousands in hand.
+    """
+    fresh = [e for e in entries if _handed_out(e) < limit]
+    alone = [[e] for e in entries if _handed_out(e) >= limit]
     return ([fresh] if fresh else []) + alone
 
 
@@ -67,6 +70,7 @@ def _dead_letter(item: Record, now_ms: int) -> tuple[Append, ...]:
         status=Status.DEAD,
         station=Station.SENDER if item.kind == DELIVERY else Station.DISPATCHER,
         device=item.device,
+        flags=FIRST if item.kind == NOTIFICATION else 0,  # the dispatcher's first outcome never came
         attempt=item.attempt,
         error_class=ErrorClass.POISON,
         version=item.version,

@@ -45,6 +45,9 @@ class Unknown:
 Decision: TypeAlias = Retry | Fail | Dead | Expire | Unknown
 
 _PERMANENT = frozenset({ErrorClass.PERMANENT, ErrorClass.UNREGISTERED})
+_PROVIDERS_OWN = frozenset(
+    {ErrorClass.TEMPORARY, ErrorClass.THROTTLED, ErrorClass.UNREACHABLE, ErrorClass.MISCONFIGURED}
+)  # nothing was taken, and another provider may well take it
 
 
 def decide(
@@ -57,6 +60,7 @@ def decide(
     expires_ms: int = 0,
     retry_after_ms: int = 0,
     accepted_ms: int = 0,
+    alternative: bool = False,
     rng: random.Random | None = None,
 ) -> Decision:
     """What to do after attempt number `attempt` (from 1) failed with `error_class`.
@@ -70,6 +74,7 @@ def decide(
         expires_ms: no attempt at or after this; 0 for no expiry.
         retry_after_ms: the provider's own wish (429), milliseconds from now; 0 for none.
         accepted_ms: when the notification was accepted; bounds how long an unreachable provider is waited for.
+        alternative: another provider is well; a first failure that says nothing about the recipient goes there at once.
         rng: source of jitter.
     """
     if error_class in _PERMANENT:
@@ -86,6 +91,8 @@ def decide(
         return Dead()
     else:
         step = schedule[attempt - 1]
+    if alternative and attempt == 1 and error_class in _PROVIDERS_OWN:
+        step = retry_after_ms = 0
     if error_class is ErrorClass.AMBIGUOUS:
         step = max(step, AMBIGUOUS_WAIT_MS)
     wait_ms = int(step * (0.5 + 0.5 * (rng or random).random()))

@@ -13,6 +13,7 @@ from pydantic_settings import NoDecode
 from core.ids import MAX_PARTITIONS
 
 EmailProvider = Literal["sendgrid", "smtp"]
+ProviderName = Literal["sendgrid", "smtp", "twilio", "fcm", "apns"]
 
 
 def split_listen(listen: str) -> tuple[str, int]:
@@ -142,6 +143,19 @@ class ApnsSettings(BaseModel):
     """certificate authority to trust in place of the usual ones"""
 
 
+class LimitSettings(BaseModel):
+    """What a provider's account may be sent, by all senders together."""
+
+    model_config = _MODEL
+
+    per_s: float = Field(gt=0, le=1_000_000)
+    """messages a second, more than 0"""
+    burst: int = Field(default=0, ge=0, le=1_000_000)
+    """messages at most at once after a quiet time; 0 is as many as one second's"""
+    reserve: int = Field(default=0, ge=0, le=1_000_000)
+    """how many of burst are kept for critical notifications"""
+
+
 class RoutingRule(BaseModel):
     """Which channels suit which notifications; an empty list matches any."""
 
@@ -207,11 +221,19 @@ class Settings(BaseModel):
     refuse_at: Share = 0.90
     """share at which all but critical is refused with RESOURCE_EXHAUSTED"""
     email_providers: EmailProviders = ("sendgrid",)
-    """e-mail providers in order of preference: sendgrid, smtp"""
+    """e-mail providers that share the e-mails by provider_weights and stand in for each other: sendgrid, smtp"""
     email_from: str = ""
     """sender address of e-mails, e.g. Shop <news@shop.example>"""
     email_routes: dict[str, EmailProvider] = {}
     """provider by notification type (exact, or a prefix that ends in *), as JSON: {"invoice*": "smtp"}"""
+    provider_weights: dict[ProviderName, Annotated[float, Field(ge=0, le=1000)]] = {}
+    """shares of a channel's providers, as JSON: {"sendgrid": 3, "smtp": 1}; 1 unless it is here, 0 only while no other can"""
+    provider_costs: dict[ProviderName, Annotated[float, Field(ge=0)]] = {}
+    """what a message costs at a provider, as JSON: {"sendgrid": 0.4, "smtp": 0.1}; low priority goes by the cheapest"""
+    limits: dict[ProviderName, LimitSettings] = {}
+    """rates of providers' accounts, as JSON: {"sendgrid": {"per_s": 100, "burst": 200, "reserve": 20}}; none is no limit"""
+    dead_letter_limit: int = Field(default=100, ge=0, le=1_000_000)
+    """dead letters of a channel within a minute, in one process, above which the channel is halted; 0 never halts it"""
     routing_rules: tuple[RoutingRule, ...] = ()
     """rules before the default ones, as JSON: [{"name": "codes", "types": ["login.*"], "channels": ["sms", "email"]}]"""
     retry_schedule_s: Schedule = (60, 300, 900)

@@ -75,6 +75,7 @@ class StationLoop:
         concurrency: int = 1,
         budget: int = BUDGET,
         may_read: Callable[[], bool] = lambda: True,
+        on_poison: Callable[[int], None] = lambda count: None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """A process of `station`, reading with consumer group `group`.
@@ -90,6 +91,7 @@ class StationLoop:
             concurrency: batches in hand per lane; above 1 there is one more place, for the most urgent stream.
             budget: records in one slice.
             may_read: asked before each read; while it says no, the queue is the buffer (a halted channel, an open breaker).
+            on_poison: told how many dead letters core/poison.py has just made.
             clock: what time is due by.
         """
         self.station = station
@@ -101,6 +103,7 @@ class StationLoop:
         self._concurrency = concurrency
         self._poison_limit = poison_limit
         self._may_read = may_read
+        self._on_poison = on_poison
         self._streams = Streams(store, group, self.name)
         self._members = members.Members(store, station, self.name)
         self._lanes = [Lane(p, sources(p)) for p in range(partitions)]
@@ -194,10 +197,10 @@ class StationLoop:
                     pause_s = min(pause_s * 2, PAUSE_LAST_S)
                     continue
                 pause_s = PAUSE_FIRST_S
-                for group in poison.isolate(lane.admit(entries)):
+                for group in poison.isolate(lane.admit(entries), self._poison_limit):
                     lane.begin()
                     batches.create_task(self._work(lane, group))
-                await lane.room(self._concurrency)
+                    await lane.room(self._concurrency)
 
     async def _next(self, lane: Lane) -> list[Entry]:
         """The next slice: what the dead left, what was set back, what is due or new; waits a little if there is nothing."""
@@ -225,6 +228,7 @@ class StationLoop:
             if spoilt:
                 settlements = [poison.settlement(e, lane.partition, self._clock.now_ms()) for e in spoilt]
                 log.error("%d entries set aside as poison", len(spoilt), extra={"station": self.station})
+                self._on_poison(sum(not s.waits for s in settlements))
             else:
                 BATCH_ITEMS.observe((self.station,), sum(entry.records for entry in entries))
                 settlements = await self._handle(Batch(lane.partition, entries, self._settle, self._stopping))

@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, TypeAlias, TypeVar
 
+import hiredis
 import redis.asyncio as redis
 from redis import exceptions as driver
 
 import fastpath
 from core.errors import StoreError, StoreFull, StoreUnavailable
+from core.wire import Wire
 
 SOCKET_TIMEOUT_S = 5.0  # a Redis that is silent for so long is treated as gone
 MAX_CONNECTIONS = 64
@@ -50,13 +52,13 @@ def translate(error: Exception) -> StoreError:
     text = str(error)
     if isinstance(error, (driver.OutOfMemoryError, driver.ReadOnlyError)) or text.startswith(("OOM", "MISCONF", "READONLY")):
         return StoreFull(f"Redis takes no writes: {text}")
-    if isinstance(error, GONE) or text.startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN")):
+    if isinstance(error, GONE) or text.startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH")):
         return StoreUnavailable(f"Redis cannot be reached: {text}")
     return StoreError(f"Redis refused: {text}")
 
 
 def _lacks_script(reply: object) -> bool:
-    return isinstance(reply, StoreError) and isinstance(reply.__cause__, driver.NoScriptError)
+    return isinstance(reply, StoreError) and str(reply.__cause__).startswith("NOSCRIPT")
 
 
 class Store:
@@ -75,7 +77,11 @@ class Store:
             socket_connect_timeout=SOCKET_TIMEOUT_S,
             retry=None,
         )
-        self._pool = self.redis.connection_pool
+        self._max_connections = max_connections
+        self._opened: dict[Wire, Any] = {}  # and the driver's connection that each was taken from
+        self._opening = 0
+        self._idle: list[Wire] = []
+        self._closed = False
         self._scripts: list[Script] = []
 
     @classmethod
@@ -83,14 +89,17 @@ class Store:
         """Connects and loads the scripts; raises StoreUnavailable if nobody answers at `url`."""
         store = cls(url)
         try:
-            await store.redis.ping()
-        except Exception as error:
+            await store.send([["PING"]])
+        except BaseException:
             await store.close()
-            raise translate(error) from error
+            raise
         return store
 
     async def close(self) -> None:
         """Closes every connection."""
+        self._closed = True
+        for wire in list(self._opened):
+            await self._drop(wire)
         await self.redis.aclose()
 
     async def script(self, name: str) -> Script:
@@ -105,15 +114,40 @@ class Store:
         script.sha = sha.decode()
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+    async def _wire(self) -> AsyncIterator[Wire]:
+        """A connection for one exchange. One that was not answered to the end is closed: a reply may still be on its way."""
+        wire = await self._idle_or_new()
         try:
-            yield connection
-        except BaseException:
-            await connection.disconnect(nowait=True)  # a reply may still be on its way: the connection is of no use any more
-            raise
+            yield wire
         finally:
-            await self._pool.release(connection)
+            if wire.usable and not self._closed:
+                self._idle.append(wire)
+            else:
+                await self._drop(wire)
+
+    async def _idle_or_new(self) -> Wire:
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.usable:
+                return wire
+            await self._drop(wire)
+        if len(self._opened) + self._opening >= self._max_connections:
+            raise StoreUnavailable(f"{self._max_connections} connections to Redis are busy")
+        connection: Any = self.redis.connection_pool.make_connection()
+        self._opening += 1
+        try:
+            await connection.connect()
+            wire = Wire(connection._writer.transport)  # noqa: SLF001 - the one thing of the driver's that is not public
+        finally:
+            self._opening -= 1
+        self._opened[wire] = connection
+        return wire
+
+    async def _drop(self, wire: Wire) -> None:
+        wire.close()
+        connection = self._opened.pop(wire, None)
+        if connection is not None:
+            await connection.disconnect(nowait=True)
 
     async def send(self, commands: Sequence[Command], *, read_timeout_s: float | None = None) -> list[Any]:
         """Sends commands in one write and reads one reply each; raises the first error, after all replies are read."""
@@ -125,30 +159,21 @@ class Store:
 
     async def exchange(self, commands: Sequence[Command], *, read_timeout_s: float | None = None) -> list[Any]:
         """As `send`, but a command's refusal is handed back in its place as a StoreError."""
-        replies: list[Any] = []
+        if not commands:
+            return []
+        packed = fastpath.pack_commands(commands)
         try:
-            async with self._connection() as connection:
-                await connection.send_packed_command(fastpath.pack_commands(commands))
-                for _ in commands:
-                    replies.append(await self._read(connection, read_timeout_s))
+            async with self._wire() as wire:
+                replies = await wire.exchange(packed, len(commands), read_timeout_s or SOCKET_TIMEOUT_S)
         except (driver.RedisError, OSError) as error:
             raise translate(error) from error
+        for i, reply in enumerate(replies):
+            if isinstance(reply, hiredis.ReplyError):
+                replies[i] = translate(reply)
+                replies[i].__cause__ = reply
         if any(_lacks_script(reply) for reply in replies):
             return await self._reload_and_repeat(commands, replies, read_timeout_s)
         return replies
-
-    async def _read(self, connection: Any, timeout_s: float | None) -> Any:
-        try:
-            if timeout_s is None:
-                return await connection.read_response(disable_decoding=True)
-            async with asyncio.timeout(timeout_s):
-                return await connection.read_response(disable_decoding=True, timeout=float("inf"))
-        except TimeoutError as error:
-            raise driver.TimeoutError("no reply in time") from error
-        except driver.ResponseError as error:
-            refusal = translate(error)
-            refusal.__cause__ = error
-            return refusal
 
     async def _reload_and_repeat(self, commands: Sequence[Command], replies: list[Any], timeout_s: float | None) -> list[Any]:
         """Redis was restarted or flushed its scripts: load them again and repeat exactly what it refused for that."""

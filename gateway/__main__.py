@@ -68,7 +68,7 @@ async def _grpc(context: Context, ledger: Ledger, catalog: Catalog, pokes: Pokes
     notifications = Notifications(intake, ledger.deliveries, lookup, drain=drain, clock=clock)
     inbox = Inbox(ledger.inbox, pokes, streams, partitions=settings.partitions, drain=drain, clock=clock)
     letters = await DeadLetters(store, settings.partitions, clock).open()
-    admin = Admin(store, settings.partitions, letters=letters, admission=admission, template=ledger.templates.get)
+    admin = Admin(store, settings.partitions, letters=letters, admission=admission, ledger=ledger)
     members = await Members(store, STATION, new_name()).open()
     return GrpcServer(
         settings,

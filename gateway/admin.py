@@ -1,14 +1,15 @@
 """AdminService: what an operator asks of, and tells, a running system."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 from core import census, members
 from core.deadletters import DeadLetters, Fate, Letter
 from core.halts import Halts
 from core.ids import format_id
-from core.model import Channel
+from core.model import RANK, Channel, Status
 from core.store import Store
 from core.wellbeing import Wellbeings
+from fastpath import Record
 from fastpath.layout import DELIVERY
 from gateway import fields, validate
 from gateway import letters as view
@@ -16,7 +17,7 @@ from gateway.admission import Admission
 from gateway.door import Context
 from gateway.errors import Violation, invalid
 from gateway.views import timestamp
-from ledger.values import StoredTemplate
+from ledger import Ledger
 from tidings.v1 import admin_pb2 as pb
 from tidings.v1 import admin_pb2_grpc, types_pb2
 from tidings.v1.types_pb2 import ErrorReason
@@ -25,7 +26,7 @@ STATIONS = ("gateway", *census.STATIONS)
 REPLAY_MAX = 100_000  # a second
 REASON_CHARACTERS = 1_024
 NO_TEMPLATE = "no_template"  # fate of a letter whose template is gone
-TemplateOf = Callable[[str, int], Awaitable[StoredTemplate | None]]
+ARRIVED = "arrived"  # fate of one that did arrive, as a webhook said later
 
 
 class Admin(admin_pb2_grpc.AdminServiceServicer):
@@ -36,19 +37,17 @@ class Admin(admin_pb2_grpc.AdminServiceServicer):
         partitions: how many there are.
         letters: the dead letters.
         admission: how hard the system is pressed.
-        template: a template in a version (0: the latest), None if there is none.
+        ledger: what became of a letter's delivery meanwhile, and whether its template is still there.
     """
 
-    def __init__(
-        self, store: Store, partitions: int, *, letters: DeadLetters, admission: Admission, template: TemplateOf
-    ) -> None:
+    def __init__(self, store: Store, partitions: int, *, letters: DeadLetters, admission: Admission, ledger: Ledger) -> None:
         self._store = store
         self._partitions = partitions
         self._letters = letters
         self._halts = Halts(store)
         self._wellbeings = Wellbeings(store)
         self._admission = admission
-        self._template = template
+        self._ledger = ledger
 
     async def ListStations(self, request: pb.ListStationsRequest, context: Context) -> pb.ListStationsResponse:
         """Depth, lag and pending of every stream, who reads it, how providers fare, what is halted."""
@@ -102,10 +101,19 @@ class Admin(admin_pb2_grpc.AdminServiceServicer):
 
     async def _replay(self, letter: Letter) -> str:
         item = letter.record
-        if item is not None and item.kind == DELIVERY and await self._template(item.template, item.version) is None:
-            return NO_TEMPLATE
+        if item is not None and item.kind == DELIVERY:
+            if await self._arrived(item):
+                return ARRIVED if await self._letters.forget(letter) else Fate.GONE.value
+            if await self._ledger.templates.get(item.template, item.version) is None:
+                return NO_TEMPLATE
         fate: Fate = await self._letters.replay(letter)
         return fate.value
+
+    async def _arrived(self, item: Record) -> bool:
+        """Whether a webhook has told meanwhile that an attempt that was given up did arrive."""
+        stored = await self._ledger.deliveries.get(item.id)
+        found = [d.status for d in stored.deliveries if (d.channel, d.device) == (item.channel, item.device)] if stored else []
+        return any(RANK[Status.SENT] <= RANK[status] < RANK[Status.FAILED] for status in found)
 
     async def DropDeadLetters(
         self, request: pb.DropDeadLettersRequest, context: Context

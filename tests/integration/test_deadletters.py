@@ -64,7 +64,7 @@ async def test_a_replayed_letter_goes_out_under_its_id_with_a_fresh_allowance(st
     (again,) = await frames(store, keys.outbound(1, Channel.SMS, Priority.HIGH))
     assert (again.id, again.attempt, again.extra) == (item.id, 4, 4)
     (note,) = await frames(store, keys.outcomes(1))
-    assert (note.status, note.attempt) == (Status.QUEUED, 5)
+    assert (note.status, note.attempt) == (Status.QUEUED, 4)
     assert await found(letters) == []
 
 

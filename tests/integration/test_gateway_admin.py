@@ -8,14 +8,15 @@ import pytest
 
 from core import keys
 from core.ids import format_id, new_id
-from core.model import Channel, ErrorClass, Priority
+from core.model import Channel, ErrorClass, Priority, Station, Status
 from core.settings import Settings
 from core.store import Store
 from core.streams import Append, Streams
 from core.wellbeing import Wellbeing, Wellbeings
 from fastpath import Record, pack_frame, record
-from fastpath.layout import DELIVERY
+from fastpath.layout import DELIVERY, OUTCOME
 from ledger import Ledger
+from ledger.applier import Frame
 from tests.integration.gateway_kit import Door, details, gateway, notification
 from tidings.v1 import admin_pb2 as pb
 
@@ -106,6 +107,19 @@ async def test_letters_are_replayed_one_or_all_and_checked_again(door: Door) -> 
     assert sorted(await replay(door)) == ["expired", "no_template", "replayed"]
     assert [x.notification_id for x in await listed(door)] == [format_id(items[2].id)]
     assert await door.store.send([["XLEN", keys.outbound(1, Channel.SMS, Priority.HIGH)]]) == [2]
+
+
+async def test_what_did_arrive_is_not_sent_again(door: Door) -> None:
+    await door.put()
+    item = dead("otp")
+    await bury(door, item)
+    at: dict[str, Any] = {"channel": Channel.SMS, "accepted_ms": NOW, "at_ms": NOW}
+    told = [record(OUTCOME, id=item.id, status=Status.DEAD, station=Station.SENDER, attempt=4, **at)]
+    told += [record(OUTCOME, id=item.id, status=Status.DELIVERED, station=Station.PROVIDER, **at)]
+    await door.ledger.applier.apply(1, [Frame("1-0", told)])
+    assert await replay(door) == ["arrived"]
+    assert await listed(door) == []
+    assert await door.store.send([["XLEN", keys.outbound(1, Channel.SMS, Priority.HIGH)]]) == [0]
 
 
 async def test_letters_are_dropped(door: Door) -> None:

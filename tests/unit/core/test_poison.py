@@ -16,13 +16,14 @@ def delivery(attempt: int = 0) -> Record:
     return record(DELIVERY, id=id_, priority=2, klass=1, channel=Channel.SMS, attempt=attempt, type="otp", address="+491")
 
 
-def test_entries_that_failed_once_are_handled_alone() -> None:
+def test_an_entry_has_its_last_chance_alone() -> None:
     retry = pack_frame([delivery(attempt=3)])
     fresh, due = Entry("s", "1-0", b""), Entry("s", "3-0", retry, True, 4)
-    again, due_again = Entry("s", "2-0", b"", False, 2), Entry("s", "4-0", retry, True, 5)
-    assert isolate([fresh, again, due, due_again]) == [[fresh, due], [again], [due_again]]
-    assert isolate([again]) == [[again]]
-    assert isolate([]) == []
+    again, due_again = Entry("s", "2-0", b"", False, 3), Entry("s", "4-0", retry, True, 6)
+    inherited = Entry("s", "5-0", b"", False, 2)
+    assert isolate([fresh, again, due, due_again, inherited], 3) == [[fresh, due, inherited], [again], [due_again]]
+    assert isolate([again], 3) == [[again]]
+    assert isolate([], 3) == []
 
 
 def test_attempts_at_a_provider_are_no_crashes() -> None:
