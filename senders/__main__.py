@@ -10,7 +10,10 @@ from core.model import Channel
 from core.process import Context, Runnable, run_station
 from core.station import StationLoop
 from ledger import Ledger
+from senders.accounts import open_gates
 from senders.provider import Carrier
+from senders.readiness import Readiness
+from senders.routes import Routes
 from senders.station import SenderHandler, policy_of, sources
 
 STATION = "senders"
@@ -18,21 +21,27 @@ BATCHES = 4  # in hand per partition, so that a slow provider does not stop the 
 NAMES = {name: channel for channel, name in CHANNEL_NAMES.items()}
 
 
-async def _open(channel: Channel, context: Context, stack: AsyncExitStack) -> Carrier:
-    """The channel's carrier; modules are imported here, as the providers' packages are large and one process needs few."""
+async def _open(channel: Channel, context: Context, stack: AsyncExitStack) -> tuple[Carrier, Routes | None]:
+    """The channel's carrier, and its routes if it has any.
+
+    Modules are imported here, as the providers' packages are large and one process needs few.
+    """
     carrier: Carrier
+    routes: Routes | None = None
+    gates = await open_gates(context.settings, context.store, context.clock)
     if channel is Channel.EMAIL:
         from senders.email import open_email  # noqa: PLC0415
 
-        carrier = open_email(context.settings)
+        carrier = email = open_email(context.settings, gates)
+        routes = email.routes
     elif channel is Channel.SMS:
         from senders.sms import open_sms  # noqa: PLC0415
 
-        carrier = open_sms(context.settings)
+        carrier = routes = open_sms(context.settings, gates)
     elif channel is Channel.PUSH:
         from senders.push import open_push  # noqa: PLC0415
 
-        carrier = open_push(context.settings)
+        carrier = routes = open_push(context.settings, gates)
     else:
         from senders.in_app import InAppChannel  # noqa: PLC0415
 
@@ -40,23 +49,28 @@ async def _open(channel: Channel, context: Context, stack: AsyncExitStack) -> Ca
         stack.push_async_callback(ledger.close)
         carrier = InAppChannel(ledger, Changes(context.store))
     stack.push_async_callback(carrier.close)
-    return carrier
+    return carrier, routes
 
 
-def loop_of(channel: Channel, carrier: Carrier, context: Context) -> StationLoop:
-    """The station loop of one channel."""
+def runnables(channel: Channel, carrier: Carrier, routes: Routes | None, context: Context) -> list[Runnable]:
+    """What one channel needs: its station loop, and the readiness that the loop asks."""
     settings = context.settings
-    return StationLoop(
+    readiness = Readiness(channel, context.store, routes, dead_letter_limit=settings.dead_letter_limit, clock=context.clock)
+    loop = StationLoop(
         context.store,
         f"sender-{CHANNEL_NAMES[channel]}",
         SENDERS,
         lambda partition: sources(channel, partition),
-        SenderHandler(channel, carrier, policy_of(settings), clock=context.clock),
+        SenderHandler(channel, carrier, policy_of(settings), on_dead=readiness.note_dead, clock=context.clock),
         partitions=settings.partitions,
         poison_limit=settings.poison_limit,
         concurrency=BATCHES,
+        may_read=readiness.may_read,
+        on_poison=readiness.note_dead,
         clock=context.clock,
     )
+    readiness.member = loop.name
+    return [readiness, loop]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -69,7 +83,8 @@ def main(arguments: Sequence[str]) -> None:
     @asynccontextmanager
     async def build(context: Context) -> AsyncIterator[Sequence[Runnable]]:
         async with AsyncExitStack() as stack:
-            yield [loop_of(channel, await _open(channel, context, stack), context) for channel in channels]
+            opened = [(channel, await _open(channel, context, stack)) for channel in channels]
+            yield [each for channel, found in opened for each in runnables(channel, *found, context)]
 
     run_station(STATION, build)
 

@@ -58,8 +58,20 @@ class _When:
     begun_ms: int = 0
 
 
-def after_answer(item: Record, provider: str, answer: Answer, *, begun_ms: int, now_ms: int, policy: RetryPolicy) -> Aftermath:
-    """What follows the attempt at `item` that began at `begun_ms` and was answered at `now_ms` (ms since the epoch)."""
+def after_answer(
+    item: Record,
+    provider: str,
+    answer: Answer,
+    *,
+    begun_ms: int,
+    now_ms: int,
+    policy: RetryPolicy,
+    alternative: bool = False,
+) -> Aftermath:
+    """What follows the attempt at `item` that began at `begun_ms` and was answered at `now_ms` (ms since the epoch).
+
+    `alternative`: another provider is well and could take it at once.
+    """
     attempt = item.attempt + 1
     when = _When(attempt, now_ms, begun_ms)
     if answer.error_class is ErrorClass.NONE:
@@ -74,6 +86,7 @@ def after_answer(item: Record, provider: str, answer: Answer, *, begun_ms: int, 
         expires_ms=item.expires_ms,
         retry_after_ms=answer.retry_after_ms,
         accepted_ms=item.accepted_ms,
+        alternative=alternative,
         rng=policy.rng,
     )
     outcome = _outcome(item, _status_of(decision, answer.error_class), provider, answer, when)

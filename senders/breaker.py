@@ -54,15 +54,28 @@ class Breaker:
             return State.CLOSED
         return State.OPEN if now_ms < self._open_until_ms else State.HALF_OPEN
 
+    @property
+    def open_until_ms(self) -> int:
+        """When the current (or the last) pause is over; 0 if it was never open."""
+        return self._open_until_ms
+
     def admits(self, now_ms: int) -> bool:
         """Whether a request may be made now; in the half-open state a yes hands out the one probe."""
         state = self.state(now_ms)
         if state is not State.HALF_OPEN:
             return state is State.CLOSED
-        if self._probing_since_ms is not None and now_ms - self._probing_since_ms < PAUSE_LAST_MS:
+        if self._is_probing(now_ms):
             return False
         self._probing_since_ms = now_ms  # a probe that never reports is forgotten after PAUSE_LAST_MS
         return True
+
+    def wants_probe(self, now_ms: int) -> bool:
+        """Whether it is half open and no probe is on its way."""
+        return self.state(now_ms) is State.HALF_OPEN and not self._is_probing(now_ms)
+
+    def withdraw(self) -> None:
+        """The probe was not made: the next one may be."""
+        self._probing_since_ms = None
 
     def report(self, error_class: ErrorClass, now_ms: int) -> None:
         """Takes in the answer to a request that was made."""
@@ -80,6 +93,9 @@ class Breaker:
         """The share of failures in the window, 0.0 to 1.0; 0.0 if nothing was reported."""
         self._forget(now_ms)
         return self._failures / len(self._window) if self._window else 0.0
+
+    def _is_probing(self, now_ms: int) -> bool:
+        return self._probing_since_ms is not None and now_ms - self._probing_since_ms < PAUSE_LAST_MS
 
     def _report_probe(self, failed: bool, now_ms: int) -> None:
         if now_ms < self._open_until_ms:

@@ -4,14 +4,15 @@ An entry that is claimed from a dead sender resumes where these steps left it. K
 """
 
 import asyncio
+from collections.abc import Callable
 
 from core import metrics
 from core.clock import Clock
 from core.keys import CHANNEL_NAMES
 from core.model import Channel, Status
 from core.station import Batch
-from core.streams import Entry, Settlement
-from fastpath import Record, unpack_parts
+from core.streams import Entry, Settlement, Wait
+from fastpath import Record, pack_frame, unpack_parts
 from senders.aftermath import Aftermath, RetryPolicy, after_answer, after_expiry
 from senders.provider import Answer, Message
 from senders.tally import Tally
@@ -25,12 +26,15 @@ UNSAVED_MAX = 200  # no attempt begins while so many are not saved: the bound on
 class BatchDesk:
     """senders.provider.Desk of one batch."""
 
-    def __init__(self, batch: Batch, channel: Channel, clock: Clock, policy: RetryPolicy) -> None:
+    def __init__(
+        self, batch: Batch, channel: Channel, clock: Clock, policy: RetryPolicy, on_dead: Callable[[], None] = lambda: None
+    ) -> None:
         self._batch = batch
         self._channel = channel
         self._name = CHANNEL_NAMES[channel]
         self._clock = clock
         self._policy = policy
+        self._on_dead = on_dead
         self._tallies = [Tally(entry) for entry in batch.entries]
         self._places: list[tuple[Tally, int]] = []
         self._unsaved = 0
@@ -58,19 +62,38 @@ class BatchDesk:
 
     # What carriers do at the desk ---------------------------------------------------------------------------------------
 
-    async def begin(self, message: Message) -> bool:
+    @property
+    def draining(self) -> asyncio.Event:
+        """See senders.provider.Desk."""
+        return self._batch.draining
+
+    def lapse(self, message: Message) -> bool:
+        """See senders.provider.Desk."""
+        now_ms = self._clock.now_ms()
+        if not message.record.expires_ms or message.record.expires_ms > now_ms:
+            return False
+        tally, index = self._places[message.place]
+        self._note(tally, index, after_expiry(message.record, now_ms), now_ms)
+        return True
+
+    def postpone(self, message: Message, due_ms: int) -> None:
         """See senders.provider.Desk."""
         tally, index = self._places[message.place]
+        record = message.record
+        tally.add(index, Aftermath((), wait=Wait(pack_frame([record]), due_ms, record.attempt)))
+        self._expect_saving()
+
+    async def begin(self, message: Message) -> bool:
+        """See senders.provider.Desk."""
+        tally = self._places[message.place][0]
         while self._unsaved >= UNSAVED_MAX and self._failure is None:
             self._saved.clear()
             await self._saved.wait()
         if tally.lost or self._failure is not None or self._batch.draining.is_set():
             return False
-        now_ms = self._clock.now_ms()
-        if message.record.expires_ms and message.record.expires_ms <= now_ms:
-            self._note(tally, index, after_expiry(message.record, now_ms), now_ms)
+        if self.lapse(message):
             return False
-        message.begun_ms = now_ms
+        message.begun_ms = self._clock.now_ms()
         message.span = open_span(message.record, self._name)
         return True
 
@@ -80,18 +103,28 @@ class BatchDesk:
         now_ms = self._clock.now_ms()
         close_span(message, answer)
         aftermath = after_answer(
-            message.record, message.provider, answer, begun_ms=message.begun_ms, now_ms=now_ms, policy=self._policy
+            message.record,
+            message.provider,
+            answer,
+            begun_ms=message.begun_ms,
+            now_ms=now_ms,
+            policy=self._policy,
+            alternative=message.alternative,
         )
         if aftermath.wait is not None:
             metrics.RETRIES.labels(self._name, answer.error_class.name.lower()).inc()
         if aftermath.letter is not None:
             metrics.DEAD_LETTERS.labels(self._name).inc()
+            self._on_dead()
         self._note(tally, index, aftermath, now_ms)
 
     def _note(self, tally: Tally, index: int, aftermath: Aftermath, now_ms: int) -> None:
         record = tally.records[index]
         tally.add(index, aftermath)
         self._results.setdefault((record.priority, aftermath.status), []).append(record)
+        self._expect_saving()
+
+    def _expect_saving(self) -> None:
         self._unsaved += 1
         if self._saving is None and not self._closing:
             if self._unsaved >= SAVE_ITEMS:

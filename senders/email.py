@@ -1,12 +1,14 @@
-"""The e-mail channel: rendered messages to SendGrid or a mail server, by the notification's type."""
+"""The e-mail channel: rendered messages to SendGrid or a mail server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from core.errors import ConfigError
 from core.model import Channel, ErrorClass, Part
 from core.settings import Settings
+from senders.gate import Gate
 from senders.provider import Desk, Message, Provider, fault
-from senders.routes import Routes, email_choice
+from senders.routes import Routes
+from senders.selection import email_selection
 from senders.sendgrid import SendGrid
 from senders.smtp import Smtp
 
@@ -15,7 +17,7 @@ class EmailChannel:
     """senders.provider.Carrier of e-mails."""
 
     def __init__(self, routes: Routes) -> None:
-        self._routes = routes
+        self.routes = routes
 
     async def send(self, messages: Sequence[Message], desk: Desk) -> None:
         """See senders.provider.Carrier."""
@@ -25,14 +27,14 @@ class EmailChannel:
                 whole.append(message)
             elif await desk.begin(message):
                 desk.end(message, fault(ErrorClass.PERMANENT, "no_content", "the template rendered to an empty e-mail"))
-        await self._routes.send(whole, desk)
+        await self.routes.send(whole, desk)
 
     async def close(self) -> None:
         """See senders.provider.Carrier."""
-        await self._routes.close()
+        await self.routes.close()
 
 
-def open_email(settings: Settings) -> EmailChannel:
+def open_email(settings: Settings, gates: Mapping[str, Gate] | None = None) -> EmailChannel:
     """The channel with the providers that are configured.
 
     Raises:
@@ -49,4 +51,4 @@ def open_email(settings: Settings) -> EmailChannel:
     if missing:
         wanted = {"sendgrid": "TIDINGS_SENDGRID__API_KEY", "smtp": "TIDINGS_SMTP__HOST"}
         raise ConfigError("\n".join(f"{wanted[name]}: is not set, and e-mail goes by {name}" for name in sorted(missing)))
-    return EmailChannel(Routes(Channel.EMAIL, providers, email_choice(settings)))
+    return EmailChannel(Routes(Channel.EMAIL, providers, {0: email_selection(settings)}, gates))

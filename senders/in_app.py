@@ -13,7 +13,7 @@ from senders.tracing import calling
 
 log = logging.getLogger("tidings.senders")
 
-NAME = "inbox"  # what outcomes call this channel's provider
+NAME = "in_app"  # what outcomes call this channel's provider
 
 
 class InAppChannel:

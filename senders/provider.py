@@ -3,6 +3,7 @@
 An answer is a value whatever it says: a provider that refuses, is silent or cannot be reached is not an exception.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,6 +26,7 @@ class Message:
         provider: name of the provider that was chosen for this attempt.
         begun_ms: when the attempt began, milliseconds since the epoch; 0 before.
         span: the sender's span; None where nothing is traced.
+        alternative: after a failure: another provider is well and could take it at once.
     """
 
     record: Record
@@ -33,6 +35,7 @@ class Message:
     provider: str = ""
     begun_ms: int = 0
     span: Span | None = None
+    alternative: bool = False
 
     @property
     def id(self) -> str:
@@ -90,6 +93,19 @@ def fault(error_class: ErrorClass, code: str, reason: str, *, retry_after_ms: in
 
 class Desk(Protocol):
     """Keeps the books of attempts. Every attempt is begun and ended here, and nothing is sent that was not begun."""
+
+    @property
+    def draining(self) -> asyncio.Event:
+        """Set when the process was asked to stop: nothing begins any more, and nobody waits for it."""
+        ...
+
+    def lapse(self, message: Message) -> bool:
+        """Whether the message's time is over; if so that is noted, and the message is done."""
+        ...
+
+    def postpone(self, message: Message, due_ms: int) -> None:
+        """Puts a message that was not begun aside until `due_ms` (since the epoch): no attempt, no event, nothing in hand."""
+        ...
 
     async def begin(self, message: Message) -> bool:
         """Notes that the attempt begins now; call it right before the step that cannot be undone.

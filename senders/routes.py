@@ -1,77 +1,210 @@
-"""Which provider takes a message. The one place where a provider is chosen: weights, health and breakers belong here too."""
+"""Messages on their way to their providers: chosen (senders/selection.py), let through (senders/gate.py), handed over.
+
+A message that cannot pass now waits here, outside of every connection and call; one whose provider closes its gate is chosen
+a provider for anew. Nothing of that is an attempt: attempts begin at the desk, when a provider takes a message up.
+"""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 
-from core.model import Channel, ErrorClass, Platform
-from core.settings import Settings
+from core.clock import SYSTEM_CLOCK, Clock
+from core.model import Channel, ErrorClass
+from core.wellbeing import Wellbeing
 from fastpath import Record
-from senders.provider import Desk, Message, Provider, fault
-
-Choice = Callable[[Record], str]
+from senders.breaker import State
+from senders.gate import Gate
+from senders.provider import Answer, Desk, Message, Provider, fault
+from senders.selection import WELL, Condition, Selection
 
 UNCONFIGURED = "not_configured"  # our code: the provider that should take it has no credentials
-
-
-def email_choice(settings: Settings) -> Choice:
-    """By type: its own route, else the longest prefix (written with a final *), else the first of email_providers."""
-    exact = {t: name for t, name in settings.email_routes.items() if not t.endswith("*")}
-    prefixes = sorted((t[:-1] for t in settings.email_routes if t.endswith("*")), key=len, reverse=True)
-    first = settings.email_providers[0]
-
-    def choose(record: Record) -> str:
-        type_ = record.type
-        found = exact.get(type_)
-        if found is None:
-            prefix = next((p for p in prefixes if type_.startswith(p)), None)
-            found = first if prefix is None else settings.email_routes[f"{prefix}*"]
-        return found
-
-    return choose
-
-
-def push_choice(record: Record) -> str:
-    """By the device's platform."""
-    return "apns" if record.platform == Platform.APNS else "fcm"
-
-
-def sms_choice(record: Record) -> str:
-    """There is one so far."""
-    return "twilio"
+PATIENCE_S = 1.0  # after waiting so long at one gate the others are looked at again, and the message's expiry
+SPREAD_MS = 5_000  # what is set aside comes back over so long after the provider's pause
 
 
 class Routes:
     """Hands messages to their providers, all of them at once; itself a senders.provider.Carrier."""
 
-    def __init__(self, channel: Channel, providers: Mapping[str, Provider], choose: Choice) -> None:
-        """`providers` holds those that are configured, by name; a message for any other one fails as MISCONFIGURED."""
-        self._channel = channel
+    def __init__(
+        self,
+        channel: Channel,
+        providers: Mapping[str, Provider],
+        pools: Mapping[int, Selection],
+        gates: Mapping[str, Gate] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """A channel's routes.
+
+        Args:
+            channel: whose.
+            providers: those that are configured, by name; a message for any other one fails as MISCONFIGURED.
+            pools: who may take a record, by its platform; 0 is for all others.
+            gates: the providers' gates; a plain one for each that has none.
+            clock: for the plain ones.
+        """
+        self.channel = channel
         self._providers = providers
-        self._choose = choose
+        self._pools = pools
+        self.gates = {name: (gates or {}).get(name) or Gate(name, clock=clock) for name in providers}
+
+    def selection(self, record: Record) -> Selection:
+        """Who may take a record."""
+        return self._pools.get(record.platform) or self._pools[0]
+
+    def provider(self, name: str) -> Provider | None:
+        """The provider of this name if it is configured."""
+        return self._providers.get(name)
+
+    def conditions(self) -> dict[str, Condition]:
+        """How the providers fare."""
+        return {name: gate.condition for name, gate in self.gates.items()}
+
+    def wellbeing(self) -> list[Wellbeing]:
+        """What this process tells operators about each provider."""
+        conditions = self.conditions()
+        shares = {n: share for pool in self._pools.values() for n, share in pool.shares(conditions).items()}
+        return [
+            Wellbeing(name, int(gate.state), shares.get(name, 0.0), gate.failures, gate.per_s)
+            for name, gate in self.gates.items()
+        ]
+
+    def flow_beside(self, gate: Gate) -> bool:
+        """Whether another provider of the channel takes something, so that its streams are read."""
+        return any(other.state is not State.OPEN for other in self.gates.values() if other is not gate)
 
     async def send(self, messages: Sequence[Message], desk: Desk) -> None:
         """See senders.provider.Carrier."""
-        groups: dict[str, list[Message]] = {}
-        for message in messages:
-            message.provider = self._choose(message.record)
-            groups.setdefault(message.provider, []).append(message)
-        sends = [self._send(name, group, desk) for name, group in groups.items()]
-        results = await asyncio.gather(*sends, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-
-    async def _send(self, name: str, messages: Sequence[Message], desk: Desk) -> None:
-        provider = self._providers.get(name)
-        if provider is not None:
-            await provider.send(messages, desk)
-            return
-        answer = fault(ErrorClass.MISCONFIGURED, UNCONFIGURED, f"{name} is not configured; set TIDINGS_{name.upper()}__*")
-        for message in messages:
-            if await desk.begin(message):
-                desk.end(message, answer)
+        await _Voyage(self, desk).run(messages)
 
     async def close(self) -> None:
         """See senders.provider.Carrier."""
+        for gate in self.gates.values():
+            await gate.close()
         for provider in self._providers.values():
             await provider.close()
+
+
+class _Voyage:
+    """One batch's messages until each was begun or cannot be."""
+
+    def __init__(self, routes: Routes, desk: Desk) -> None:
+        self._routes = routes
+        self._desk = desk
+        self._steps: set[asyncio.Task[None]] = set()
+
+    async def run(self, messages: Sequence[Message]) -> None:
+        """Raises the first failure once all the others are seen to."""
+        failures: list[BaseException] = []
+        self._embark(messages)
+        try:
+            while self._steps:
+                done, _ = await asyncio.wait(self._steps, return_when=asyncio.FIRST_COMPLETED)
+                self._steps -= done
+                failures += [error for step in done if (error := step.exception()) is not None]
+        except asyncio.CancelledError:
+            for step in self._steps:
+                step.cancel()
+            await asyncio.gather(*self._steps, return_exceptions=True)
+            raise
+        if failures:
+            raise failures[0]
+
+    def _spawn(self, step: Coroutine[None, None, None]) -> None:
+        self._steps.add(asyncio.create_task(step))
+
+    def _embark(self, messages: Sequence[Message]) -> None:
+        """Chooses a provider for each and sends them to its gate, each priority on its own."""
+        conditions = self._routes.conditions()
+        groups: dict[tuple[str, int], list[Message]] = {}
+        for message in messages:
+            record = message.record
+            name = self._routes.selection(record).choose(record, conditions)
+            found = conditions.get(name, WELL)
+            if found.wanting:
+                conditions[name] = replace(found, wanting=False)  # one message is probe enough
+            message.provider = name
+            groups.setdefault((name, record.priority), []).append(message)
+        for (name, urgency), group in groups.items():
+            provider = self._routes.provider(name)
+            if provider is None:
+                self._spawn(self._refuse(name, group))
+            else:
+                self._spawn(self._pass(self._routes.gates[name], provider, urgency, group))
+
+    async def _refuse(self, name: str, messages: Sequence[Message]) -> None:
+        answer = fault(ErrorClass.MISCONFIGURED, UNCONFIGURED, f"{name} is not configured; set TIDINGS_{name.upper()}__*")
+        for message in messages:
+            if await self._desk.begin(message):
+                self._desk.end(message, answer)
+
+    async def _pass(self, gate: Gate, provider: Provider, urgency: int, messages: Sequence[Message]) -> None:
+        """As many as may pass are handed over, the rest goes on waiting meanwhile."""
+        messages = [message for message in messages if not self._desk.lapse(message)]
+        if not messages:
+            return
+        if gate.state is State.OPEN and self._routes.flow_beside(gate):
+            self._set_aside(gate, messages)
+            return
+        found = await gate.enter(urgency, len(messages), self._desk.draining, PATIENCE_S)
+        passed, rest = messages[: found.count], messages[found.count :]
+        if passed and rest:
+            self._spawn(self._pass(gate, provider, urgency, rest))
+        elif rest:
+            self._again(rest)
+        if passed:
+            door = GateDesk(self._desk, gate, self._routes, probe=found.probe)
+            await provider.send(passed, door)
+            self._again(door.turned_away)
+
+    def _set_aside(self, gate: Gate, messages: Sequence[Message]) -> None:
+        """For those that only this provider may take: in hand they would stop all others behind them."""
+        for message in messages:
+            self._desk.postpone(message, gate.reopens_ms + int(random.random() * SPREAD_MS))
+
+    def _again(self, messages: Sequence[Message]) -> None:
+        if messages and not self._desk.draining.is_set():
+            self._embark(messages)
+
+
+class GateDesk:
+    """senders.provider.Desk of those that were let through one gate together: looks once more, and reports what came of it."""
+
+    def __init__(self, desk: Desk, gate: Gate, routes: Routes, *, probe: bool) -> None:
+        self._desk = desk
+        self._gate = gate
+        self._routes = routes
+        self._probe = probe
+        self.turned_away: list[Message] = []
+
+    @property
+    def draining(self) -> asyncio.Event:
+        """See senders.provider.Desk."""
+        return self._desk.draining
+
+    def lapse(self, message: Message) -> bool:
+        """See senders.provider.Desk."""
+        return self._desk.lapse(message)
+
+    def postpone(self, message: Message, due_ms: int) -> None:
+        """See senders.provider.Desk."""
+        self._desk.postpone(message, due_ms)
+
+    async def begin(self, message: Message) -> bool:
+        """See senders.provider.Desk. Also no if the gate has closed since; those are in `turned_away`."""
+        if not self._probe and not self._gate.passable:
+            self.turned_away.append(message)
+            return False
+        begun = await self._desk.begin(message)
+        if self._probe and not begun:
+            self._gate.forgo()
+        return begun
+
+    def end(self, message: Message, answer: Answer) -> None:
+        """See senders.provider.Desk."""
+        self._gate.report(answer, probe=self._probe)
+        if answer.error_class is not ErrorClass.NONE:
+            record = message.record
+            selection = self._routes.selection(record)
+            message.alternative = selection.alternative(record, message.provider, self._routes.conditions())
+        self._desk.end(message, answer)

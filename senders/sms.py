@@ -1,13 +1,17 @@
 """The SMS channel: texts to Twilio."""
 
+from collections.abc import Mapping
+
 from core.errors import ConfigError
 from core.model import Channel
 from core.settings import Settings
-from senders.routes import Routes, sms_choice
+from senders.gate import Gate
+from senders.routes import Routes
+from senders.selection import SMS_POOLS
 from senders.twilio import Twilio
 
 
-def open_sms(settings: Settings) -> Routes:
+def open_sms(settings: Settings, gates: Mapping[str, Gate] | None = None) -> Routes:
     """The channel with its provider.
 
     Raises:
@@ -22,4 +26,4 @@ def open_sms(settings: Settings) -> Routes:
     missing = [f"{name}: is not set, and SMS go by Twilio" for name, value in needed.items() if not value]
     if missing:
         raise ConfigError("\n".join(missing))
-    return Routes(Channel.SMS, {"twilio": Twilio(settings)}, sms_choice)
+    return Routes(Channel.SMS, {"twilio": Twilio(settings)}, SMS_POOLS, gates)

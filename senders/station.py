@@ -4,6 +4,7 @@ The books are the desk's (senders/desk.py), what follows an answer is senders/af
 """
 
 import random
+from collections.abc import Callable
 
 from core import keys
 from core.clock import SYSTEM_CLOCK, Clock
@@ -37,15 +38,25 @@ class Unfinished(Exception):
 class SenderHandler:
     """core.station.Handler of one channel's senders."""
 
-    def __init__(self, channel: Channel, carrier: Carrier, policy: RetryPolicy, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        carrier: Carrier,
+        policy: RetryPolicy,
+        *,
+        on_dead: Callable[[], None] = lambda: None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """`on_dead` is called for each dead letter."""
         self._channel = channel
         self._carrier = carrier
         self._policy = policy
+        self._on_dead = on_dead
         self._clock = clock
 
     async def handle(self, batch: Batch) -> list[Settlement]:
         """Sends every item of the batch that is not done yet; see core.station.Handler."""
-        desk = BatchDesk(batch, self._channel, self._clock, self._policy)
+        desk = BatchDesk(batch, self._channel, self._clock, self._policy, self._on_dead)
         try:
             messages = desk.open()
             if messages:

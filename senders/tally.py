@@ -48,7 +48,7 @@ class Tally:
 
     def take(self, partition: int, channel: Channel) -> Settlement | None:
         """What Redis was not told yet: final once every item is done, else progress; None if there is no news."""
-        if self.lost or self._settled or (self._open and not self._outcomes):
+        if self.lost or self._settled or (self._open and not (self._outcomes or self._waits)):
             return None
         appends = [Append(keys.dead(partition, channel), pack_frame([letter])) for letter in self._letters]
         if self._outcomes:

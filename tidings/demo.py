@@ -71,7 +71,7 @@ def steps() -> list[Step]:
         Step("twilio", "SMS by Twilio", _fields("login_code", rosa, data={"code": "274 911"}, priority="critical")),
         Step("fcm", "Push by FCM", push("fcm", "demo-device:APA91bFtidings-demo-registration-token", "fr")),
         Step("apns", "Push by APNs", push("apns", "740f4707bebcf74f9b7c25d48e3358945f6aa01da5ddb387462c7eaf61bb78ad", "en")),
-        Step("inbox", "In-app message", _fields("order_confirmation", INBOX_OF, data=order, channels=["in_app"])),
+        Step("in_app", "In-app message", _fields("order_confirmation", INBOX_OF, data=order, channels=["in_app"])),
     ]
 
 

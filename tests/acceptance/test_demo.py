@@ -18,7 +18,7 @@ from tests.running import system
 from tidings.up.folder import claim
 
 pytestmark = pytest.mark.timeout(180)
-PROVIDERS = ["sendgrid", "smtp", "twilio", "fcm", "apns", "inbox"]
+PROVIDERS = ["sendgrid", "smtp", "twilio", "fcm", "apns", "in_app"]
 
 
 class Place:

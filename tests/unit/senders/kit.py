@@ -1,5 +1,6 @@
 """What the senders' tests share: deliveries as the dispatcher writes them, messages, and a desk that only remembers."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 from core.ids import new_id
@@ -56,6 +57,18 @@ class Notes(Desk):
         self.begun: list[int] = []
         self.answers: dict[int, Answer] = {}
         self.refuse = set(refuse)
+        self.postponed: dict[int, int] = {}
+        self._draining = asyncio.Event()
+
+    @property
+    def draining(self) -> asyncio.Event:
+        return self._draining
+
+    def lapse(self, message: Message) -> bool:
+        return False
+
+    def postpone(self, message: Message, due_ms: int) -> None:
+        self.postponed[message.place] = due_ms
 
     async def begin(self, message: Message) -> bool:
         if message.place in self.refuse:
