@@ -2,7 +2,7 @@
 
 import typer
 
-from tidings.cli import operate, sending, status, system, templates
+from tidings.cli import letters, operate, sending, stations, status, system, templates
 from tidings.cli.output import EPILOG, guarded
 
 app = typer.Typer(
@@ -17,7 +17,10 @@ app.command(help=system.UP_HELP)(guarded(system.up))
 app.command(help=system.DEMO_HELP)(guarded(system.demo))
 app.command(help=sending.HELP)(guarded(sending.send))
 app.command(help=status.STATUS_HELP)(guarded(status.status))
-app.command(help=status.STATIONS_HELP)(guarded(status.stations))
+app.command(help=stations.STATIONS_HELP)(guarded(stations.stations))
+app.command(help=stations.HALT_HELP)(guarded(stations.halt))
+app.command(help=stations.RESUME_HELP)(guarded(stations.resume))
+app.add_typer(letters.app, name="dead")
 app.add_typer(templates.app, name="template")
 app.add_typer(operate.app, name="key")
 app.command()(guarded(operate.migrate))
