@@ -25,6 +25,7 @@ from bench.meter import counters, cpu_seconds, machine, resident_bytes, spread, 
 from ledger import Ledger
 from ledger.values import StoredRecipient
 from tidings.aio import AsyncClient
+from tidings.embedded import HOST
 from tidings.up.run import running
 from tidings.up.supervisor import System
 from tidings.v1 import notifications_pb2 as pb
@@ -121,7 +122,7 @@ class Watch:
     """Looks at the counters of the last two stations until everything went through them."""
 
     def __init__(self, system: System, channel: str) -> None:
-        metrics = {name: f"http://{system.ports.host}:{port}/metrics" for name, port in system.ports.metrics.items()}
+        metrics = {name: f"http://{HOST}:{port}/metrics" for name, port in system.ports.metrics.items()}
         self._sender, self._ledger = metrics[f"sender-{channel}"], metrics["ledger"]
         self._arrival = "delivered" if channel == "in_app" else "sent"
 

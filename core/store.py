@@ -133,11 +133,11 @@ class Store:
             await self._drop(wire)
         if len(self._opened) + self._opening >= self._max_connections:
             raise StoreUnavailable(f"{self._max_connections} connections to Redis are busy")
-        connection: Any = self.redis.connection_pool.make_connection()
+        connection = self.redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         self._opening += 1
         try:
             await connection.connect()
-            wire = Wire(connection._writer.transport)  # noqa: SLF001 - the one thing of the driver's that is not public
+            wire = Wire(connection._writer.transport)  # the one thing of the driver's that is not public
         finally:
             self._opening -= 1
         self._opened[wire] = connection
