@@ -141,7 +141,7 @@ def report(error: TidingsError, *, json: bool) -> Exit:
         print_json({"error": error_fields(error)})
     else:
         violations = error.violations if isinstance(error, errors.ClientError) else ()
-        message = error.message if violations and isinstance(error, errors.ClientError) else str(error)
+        message = "the gateway refused this:" if violations else str(error)
         stderr.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
         for violation in violations:
             stderr.print(f"  [bold]{escape(violation.field)}[/bold]: {escape(violation.description)}", soft_wrap=True)

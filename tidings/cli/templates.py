@@ -72,7 +72,8 @@ def list_(*, target: Target = None, api_key: ApiKey = None, ca_file: CaFile = No
 
     def render() -> RenderableType:
         table = Table(box=None, pad_edge=False)
-        for name in ("name", "version", "default", "variables", "channels and languages", "put"):
+        table.add_column("name", no_wrap=True)
+        for name in ("version", "default", "variables", "channels and languages", "put (UTC)"):
             table.add_column(name, overflow="fold")
         for t in found:
             variables = ", ".join(name if required else f"{name}?" for name, required in t.variables.items())
