@@ -203,8 +203,8 @@ class DeadLetter:
 class Replayed:
     """What became of a dead letter that was to be sent again.
 
-    `fate` is "replayed", "expired" (its time is over), "gone" (somebody was first), "no_template" or "unreadable"; the last
-    two leave it where it is.
+    `fate` is "replayed", "arrived" (it did, as a webhook told later), "expired" (its time is over), "gone" (somebody was
+    first), "no_template" or "unreadable"; the last two leave it where it is.
     """
 
     key: str

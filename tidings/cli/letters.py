@@ -46,8 +46,9 @@ tidings dead replay --channel email --error-class temporary --after 6h --rate 50
 
 tidings dead replay --all
 
-Expiry and template are checked again. Ctrl-C leaves the rest where it is: the same command goes on with it. Exits with 1
-if a letter was not sent again: expired (its time is over), gone (somebody was first), no_template, unreadable.
+Expiry and template are checked again, and whether it has arrived after all. Ctrl-C leaves the rest where it is: the same
+command goes on with it. Exits with 1 if one was not sent again: expired (its time is over), gone (somebody was first),
+no_template, unreadable.
 """)
 DROP_HELP = words("""Delete dead letters for good; their timelines end as cancelled. Asks first, unless --yes.
 
@@ -158,7 +159,7 @@ def replay(
     with connect(target, api_key, ca_file) as client:
         results = client.replay_dead_letters(per_second=rate, **wanted | {"limit": limit})
         fates = _work(out, results, lambda result: result.fate)
-    if fates.keys() - {"replayed"} or (key and fates.total() < len(set(key))):
+    if fates.keys() - {"replayed", "arrived"} or (key and fates.total() < len(set(key))):
         raise typer.Exit(Exit.FAILED)
 
 
