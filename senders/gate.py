@@ -150,6 +150,10 @@ class Gate:
         drained = asyncio.ensure_future(draining.wait())
         try:
             await asyncio.wait((waiter.turn, drained), timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if waiter.turn.done() and waiter.turn.result().probe:
+                self.forgo()
+            raise
         finally:
             drained.cancel()
             if not waiter.turn.done():
