@@ -205,7 +205,8 @@ async def _stands(process: str, station: str, before: set[str], scene: Scene) ->
         elif process == "postgresql":
             await scene.ledger.templates.get("chaos")
         else:
-            _, writer = await asyncio.open_connection(scene.system.ports.host, scene.system.ports.grpc)
+            host, _, port = scene.system.ports.target.rpartition(":")
+            _, writer = await asyncio.open_connection(host, int(port))
             writer.close()
     except (TidingsError, OSError):
         return False
