@@ -1,4 +1,4 @@
-"""The hot path's pure functions: records and frames, routing, dedupe, rendering, RESP. No I/O, no asyncio, no other room.
+"""The hot path's pure functions: records and frames, routing, dedupe, rendering, RESP, Structs. No I/O, no asyncio, no room.
 
 Native (Cython) where the modules are built, else their readable twins in fastpath/pure: `NATIVE` says which, `WHY` why not.
 The choice is made here and only here, for all modules at once; whether a twin is good enough is for the caller to say.
@@ -13,6 +13,7 @@ try:
     from fastpath.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
     from fastpath.router import Router
+    from fastpath.structs import read_struct
 
     NATIVE, WHY = True, ""
 except ImportError as error:
@@ -21,6 +22,7 @@ except ImportError as error:
     from fastpath.pure.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.pure.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
     from fastpath.pure.router import Router
+    from fastpath.pure.structs import read_struct
 
     NATIVE, WHY = False, str(error)
 
@@ -50,6 +52,7 @@ __all__ = [
     "pack_parts",
     "pack_xadd",
     "read_entries",
+    "read_struct",
     "record",
     "unpack_frame",
     "unpack_parts",

@@ -6,6 +6,7 @@ from fastpath.records import Record, Writer, pack_frame, pack_parts, record, unp
 from fastpath.render import Compiled, RenderCache, compile_parts, fallback
 from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
 from fastpath.router import Router
+from fastpath.structs import read_struct
 from fastpath.values import Route, Rule
 
 NATIVE: bool
@@ -37,6 +38,7 @@ __all__ = [
     "pack_parts",
     "pack_xadd",
     "read_entries",
+    "read_struct",
     "record",
     "unpack_frame",
     "unpack_parts",

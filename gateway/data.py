@@ -6,6 +6,7 @@ from collections.abc import Callable
 import orjson
 from google.protobuf import struct_pb2
 
+from fastpath import read_struct
 from gateway.errors import Reason, Violation
 from gateway.fields import quote
 from tidings.v1.types_pb2 import ErrorReason
@@ -25,9 +26,12 @@ def plain(struct: struct_pb2.Struct) -> tuple[Plain, bytes, list[Violation]]:
     Paths of the violations begin with the struct's own keys; the path "" stands for the struct as a whole.
     """
     faults: list[Violation] = []
-    if struct.ByteSize() > WIRE_BYTES:
-        return {}, b"", [_too_large(struct.ByteSize())]
-    values = _object(struct, "", 1, faults)
+    wire = struct.SerializeToString()
+    if len(wire) > WIRE_BYTES:
+        return {}, b"", [_too_large(len(wire))]
+    values = read_struct(wire)
+    if values is None:  # something in it is strange: find out what
+        values = _object(struct, "", 1, faults)
     if faults:
         return {}, b"", faults
     encoded = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
@@ -44,9 +48,10 @@ def _object(struct: struct_pb2.Struct, path: str, depth: int, faults: list[Viola
     if depth > DEPTH:
         return _fault(faults, path, f"is nested deeper than {DEPTH} levels", ErrorReason.ERROR_REASON_TOO_LARGE)
     values: Plain = {}
-    for key, value in struct.fields.items():
-        kind = value.WhichOneof("kind")
-        if kind == "string_value" and "\0" not in key:  # the usual case, without a call
+    fields = struct.fields
+    for key in fields:  # items() would be iterated in Python, by collections.abc
+        value = fields[key]
+        if value.WhichOneof("kind") == "string_value" and "\0" not in key:  # the usual case, without a call
             text = value.string_value
             if "\0" not in text:
                 values[key] = text

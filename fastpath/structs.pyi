@@ -1,0 +1,3 @@
+"""Types of fastpath/structs.pyx and of its twin, fastpath/pure/structs.py, where the words are."""
+
+def read_struct(wire: bytes) -> dict[str, object] | None: ...
