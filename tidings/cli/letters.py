@@ -36,11 +36,11 @@ tidings dead list --channel sms --error-class misconfigured --after 2h --limit 0
 """)
 SHOW_HELP = words("""Show one dead letter with the timeline of its notification.
 
-tidings dead show 1893456000000-0@tidings:{p1}:dead:sms
+tidings dead show KEY
 """)
 REPLAY_HELP = words("""Send dead letters again, under their old ids and with a fresh allowance of attempts.
 
-tidings dead replay --key 1893456000000-0@tidings:{p1}:dead:sms
+tidings dead replay --key KEY
 
 tidings dead replay --channel email --error-class temporary --after 6h --rate 50
 

@@ -10,8 +10,10 @@ from rich.console import Console
 from core.errors import ConfigError, LedgerUnavailable, StoreFull, TidingsError
 from tidings import errors, values
 from tidings.cli import timeline
+from tidings.cli.letter_options import moment
 from tidings.cli.options import parse_data
 from tidings.cli.output import Exit, error_fields, exit_code
+from tidings.cli.stations import stations_table, warnings
 from tidings.cli.status import settled
 from tidings.template_files import BadFile
 
@@ -114,3 +116,45 @@ def test_a_timeline_as_a_table() -> None:
 )
 def test_when_watching_ends(statuses: list[str], expected: bool) -> None:
     assert settled(notification(*statuses)) is expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("90s", START - timedelta(seconds=90)),
+        ("15m", START - timedelta(minutes=15)),
+        (" 2h", START - timedelta(hours=2)),
+        ("3d", START - timedelta(days=3)),
+        ("2029-12-31T12:00:00Z", datetime(2029, 12, 31, 12, tzinfo=UTC)),
+        ("2029-12-31", datetime(2029, 12, 31, tzinfo=UTC)),
+        ("2029-12-31T12:00:00+02:00", datetime(2029, 12, 31, 10, tzinfo=UTC)),
+    ],
+)
+def test_times_on_the_command_line(given: str, expected: datetime) -> None:
+    assert moment(given, START) == expected
+
+
+@pytest.mark.parametrize("given", ["", "h", "2 weeks", "yesterday", "-2h"])
+def test_times_that_make_no_sense(given: str) -> None:
+    with pytest.raises(BadFile, match="no time"):
+        moment(given, START)
+
+
+def test_what_is_wrong_stands_first_and_words_of_others_are_no_markup() -> None:
+    halts = (values.Halt("sms", "[bold]stop", START),)
+    found = values.Stations((), (), (), halts, "shed_low", 0.734)
+    out = io.StringIO()
+    Console(file=out, width=160).print(stations_table(found, everything=False))
+    first, second, *_ = out.getvalue().splitlines()
+    assert first.startswith("sms is halted since 2030-01-01 00:00:00 UTC: [bold]stop  `tidings resume sms`")
+    assert second == "overload: shed_low, pressure 73%: low priority is suppressed"
+    assert "[red]sms is halted[/red]" in warnings(found)[0]
+
+
+def test_a_halted_channels_streams_are_marked() -> None:
+    streams = (values.Stream("out:sms:high", "senders", 3, 3, 0, 0), values.Stream("out:push:high", "senders", 3, 3, 0, 0))
+    out = io.StringIO()
+    found = values.Stations(streams, (), (), (values.Halt("sms", "stop", START),))
+    Console(file=out, width=160).print(stations_table(found, everything=False))
+    rows = [line.split()[:2] for line in out.getvalue().splitlines() if line.startswith("out:")]
+    assert rows == [["out:sms:high", "halted"], ["out:push:high", "senders"]]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tidings import messages
 from tidings.errors import InvalidRequest
-from tidings.v1 import types_pb2
+from tidings.v1 import admin_pb2, types_pb2
 
 MINIMAL: messages.NotificationFields = {"type": "hello", "template": "hello", "recipient": "u1"}
 
@@ -159,3 +159,27 @@ def test_a_template_with_a_wrong_word_is_refused(contents: Any, field: str) -> N
 def test_times_are_moments() -> None:
     made = messages.notification({**MINIMAL, "expires_at": datetime(2030, 1, 1, tzinfo=UTC)})
     assert made.expires_at.ToDatetime(tzinfo=UTC) == datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def test_a_filter_of_dead_letters() -> None:
+    since = datetime(2030, 1, 1, tzinfo=UTC)
+    made = messages.letter_filter({"channels": ["sms"], "error_classes": ["poison"], "after": since, "keys": ["k"], "limit": 3})
+    assert (list(made.channels), list(made.error_classes)) == ([types_pb2.CHANNEL_SMS], [admin_pb2.ERROR_CLASS_POISON])
+    assert (made.after.ToDatetime(tzinfo=UTC), made.HasField("before")) == (since, False)
+    assert (list(made.keys), made.limit, made.type) == (["k"], 3, "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"channels": ["sms", "fax"]}, "filter.channels[1]"),
+        ({"error_classes": ["bad"]}, "filter.error_classes[0]"),
+        ({"limit": -1}, "filter.limit"),
+        ({"before": datetime(2030, 1, 1)}, "filter.before"),
+        ({"chanels": ["sms"]}, "filter.chanels"),
+    ],
+)
+def test_a_filter_that_makes_no_sense(fields: Any, field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        messages.letter_filter(fields)
+    assert [v.field for v in refused.value.violations] == [field]
