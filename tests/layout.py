@@ -101,22 +101,22 @@ def check_import(module: str, imported: str) -> str | None:
 
 def check_python(module: str, text: str) -> list[Violation]:
     """All violations in the source text of a module, e.g. "senders.email", or of a package, "senders.__init__"."""
-    tree = ast.parse(text)
+    nodes = list(ast.walk(ast.parse(text)))
     found: list[tuple[int, str]] = []
     names: dict[str, str] = {}  # local name -> dotted path
-    for node in ast.walk(tree):
+    for node in nodes:
         for path, local in _imports(module, node):
             names[local] = path
             complaint = None if path == "aiohttp" else check_import(module, path)
             found += [(node.lineno, complaint)] if complaint else []  # type: ignore[attr-defined]
             found += [(node.lineno, c) for c in _check_use(module, path)]  # type: ignore[attr-defined]
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and (used := _dotted(node, names)):
             found += [(node.lineno, c) for c in _check_use(module, used)]
             if used.startswith("aiohttp.") and (complaint := check_import(module, used)):
                 found.append((node.lineno, complaint))
     if not _within(module, KEYS_MODULES):
-        found += [(line, "a Redis key literal belongs in core/keys.py") for line in _key_literals(tree)]
+        found += [(line, "a Redis key literal belongs in core/keys.py") for line in _key_literals(nodes)]
     return sorted({Violation(f"{module}:{line}", what) for line, what in found}, key=str)
 
 
@@ -168,12 +168,10 @@ def _dotted(node: ast.expr, names: dict[str, str]) -> str | None:
     return names.get(node.id) if isinstance(node, ast.Name) else None
 
 
-def _key_literals(tree: ast.AST) -> Iterator[int]:
+def _key_literals(nodes: list[ast.AST]) -> Iterator[int]:
     """Lines of string constants that look like a Redis key; docstrings do not count."""
-    docstrings = {
-        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    }
-    for node in ast.walk(tree):
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
+    for node in nodes:
         match node:
             case ast.Constant(value=str(text)) if id(node) not in docstrings and KEY_LITERAL.search(text):
                 yield node.lineno
