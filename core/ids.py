@@ -38,7 +38,8 @@ def priority_of(raw: bytes) -> Priority:
 
 def format_id(raw: bytes) -> str:
     """The id as callers see it: the usual 36 characters of a UUID."""
-    return str(uuid.UUID(bytes=raw))
+    h = raw.hex()
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 
 def parse_id(text: str) -> bytes:

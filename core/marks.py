@@ -27,6 +27,12 @@ class Marks:
         """Reserves idempotency keys, each (partition of the digest, digest, value, seconds to keep); returns as `claim`."""
         return await self._set([(keys.idempotency(partition, digest), value, ttl) for partition, digest, value, ttl in items])
 
+    async def reserved(self, items: Sequence[tuple[int, str]]) -> list[bytes | None]:
+        """What stands under idempotency keys, each (partition of the digest, digest); reserves nothing."""
+        if not items:
+            return []
+        return await self._store.send([["GET", keys.idempotency(partition, digest)] for partition, digest in items])
+
     async def _set(self, items: Sequence[tuple[str, bytes, int]]) -> list[bytes | None]:
         if not items:
             return []

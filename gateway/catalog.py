@@ -50,16 +50,21 @@ def faults(draft: Draft, facts: Facts | None) -> list[Violation]:
         version = f" in version {draft.version}" if draft.version else ""
         text = f"there is no template {quote(draft.template)}{version}; put it first"
         return [Violation("template", text, ErrorReason.ERROR_REASON_UNKNOWN_TEMPLATE)]
-    label = f"template {quote(facts.name)} version {facts.version}"
-    found = [
-        Violation(f"data.{name}", f"is required by {label}", ErrorReason.ERROR_REASON_MISSING_VARIABLE)
-        for name in sorted(facts.required - draft.names if draft.names is not None else ())
-    ]
-    for channel in Channel:
-        if draft.channels & channel.mask & ~facts.channels:
-            text = f"{label} has no content for {channel.name.lower()}"
-            found.append(Violation("channels", text, ErrorReason.ERROR_REASON_MISSING_CONTENT))
+    found: list[Violation] = []
+    if draft.names is not None and not facts.required <= draft.names:
+        reason = ErrorReason.ERROR_REASON_MISSING_VARIABLE
+        text = f"is required by {_label(facts)}"
+        found += [Violation(f"data.{name}", text, reason) for name in sorted(facts.required - draft.names)]
+    missing = draft.channels & ~facts.channels
+    if missing:
+        names = ", ".join(channel.name.lower() for channel in Channel if missing & channel.mask)
+        text = f"{_label(facts)} has no content for {names}"
+        found.append(Violation("channels", text, ErrorReason.ERROR_REASON_MISSING_CONTENT))
     return found
+
+
+def _label(facts: Facts) -> str:
+    return f"template {quote(facts.name)} version {facts.version}"
 
 
 def _lifetime(reference: Reference, facts: Facts | None) -> int:

@@ -154,6 +154,7 @@ def line(text: str, limit: int) -> str:
     return text
 
 
+@lru_cache(CACHE)
 def name(text: str, limit: int = 128) -> str:
     """The name of a type or template.
 

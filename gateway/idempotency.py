@@ -5,15 +5,14 @@ and appends the record once more under it: an OK always means that an XADD was a
 has seen (by the record's mark).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from core.ids import partition_for
+from core.marks import Marks
 
 KEEP_S = 24 * 3600
 ID_BYTES = 16
-
-Reserve: TypeAlias = Callable[[Sequence[tuple[int, str, bytes, int]]], Awaitable[list[bytes | None]]]
 
 
 class Ask(NamedTuple):
@@ -36,12 +35,12 @@ class Reservations:
     """Reserves keys in bulk.
 
     Args:
-        reserve: core.marks.Marks.reserve.
+        marks: where they are kept.
         partitions: how many there are, to spread the keys.
     """
 
-    def __init__(self, reserve: Reserve, partitions: int) -> None:
-        self._reserve = reserve
+    def __init__(self, marks: Marks, partitions: int) -> None:
+        self._marks = marks
         self._partitions = partitions
 
     async def reserve(self, asks: Sequence[Ask]) -> list[Reserved]:
@@ -50,8 +49,20 @@ class Reservations:
         Raises:
             StoreError: Redis could not be asked; some keys may be reserved, and asking again is safe.
         """
-        items = [(partition_for(ask.mark.encode(), self._partitions), ask.mark, ask.id + ask.content, KEEP_S) for ask in asks]
-        return [judge(ask, before) for ask, before in zip(asks, await self._reserve(items), strict=True)]
+        items = [(self._partition(ask.mark), ask.mark, ask.id + ask.content, KEEP_S) for ask in asks]
+        return [judge(ask, before) for ask, before in zip(asks, await self._marks.reserve(items), strict=True)]
+
+    async def known(self, marks: Sequence[str]) -> list[bool]:
+        """Whether an earlier call had the key, for each; reserves nothing.
+
+        Raises:
+            StoreError: Redis could not be asked.
+        """
+        found = await self._marks.reserved([(self._partition(mark), mark) for mark in marks])
+        return [value is not None for value in found]
+
+    def _partition(self, mark: str) -> int:
+        return partition_for(mark.encode(), self._partitions)
 
 
 def judge(ask: Ask, before: bytes | None) -> Reserved:

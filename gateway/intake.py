@@ -3,6 +3,7 @@
 The order of these steps is the promise: nothing is answered with an id before its XADD was answered.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -24,6 +25,7 @@ from tidings.v1.notifications_pb2 import Notification
 from tidings.v1.types_pb2 import ErrorReason
 
 STATION = "gateway"
+SLICE = 128  # items checked at a stretch
 _PRIORITIES = frozenset(map(int, Priority))
 
 
@@ -42,6 +44,9 @@ class Origin(NamedTuple):
 
     caller: str
     traceparent: str
+
+
+_Checked: TypeAlias = tuple[validate.Draft, validate.Faults]
 
 
 class _Item(NamedTuple):
@@ -90,27 +95,17 @@ class Intake:
             StoreError: Redis refused what it should not refuse. That it is away or full is an item's answer.
         """
         now_ms = self._clock.now_ms()
-        checked = [validate.notification(n, now_ms) for n in notifications]
+        checked: list[_Checked] = []
+        for start in range(0, len(notifications), SLICE):
+            if start:
+                await asyncio.sleep(0)  # other calls, critical ones perhaps, do not wait for a thousand
+            checked += [validate.notification(n, now_ms) for n in notifications[start : start + SLICE]]
         known = await self._templates.find({(draft.template, draft.version) for draft, _ in checked if draft.template})
         answers: list[Answer | None] = [None] * len(checked)
-        items: list[_Item] = []
-        shed: list[_Item] = []
-        for place, (draft, faults) in enumerate(checked):
-            facts = _facts(draft, faults, known)
-            if isinstance(facts, Refusal):
-                answers[place] = facts
-                _refused(facts, draft.priority)
-            else:
-                verdict = self._admission.verdict(draft.priority)
-                if verdict is Verdict.REFUSE:
-                    answers[place] = refusal = admission.refused()
-                    _refused(refusal, draft.priority)
-                    continue
-                id = ids.new_id(accept.partition(draft, self._partitions), draft.priority, now_ms)
-                mark = accept.mark_of(origin.caller, draft.key) if draft.key else ""
-                to = items if verdict is Verdict.ACCEPT else shed
-                to.append(_Item(place, draft, facts.version, id, mark))
+        items, shed = self._admit(checked, known, origin.caller, answers)
         try:
+            spared, shed = await self._spare(shed)
+            items += spared
             await self._store(items, answers, origin.traceparent)
             await self._shed(shed, answers, origin.traceparent)
         except (StoreUnavailable, StoreFull) as error:
@@ -119,6 +114,35 @@ class Intake:
                     answers[item.place] = refusal = refusal_of(error)
                     _refused(refusal, item.draft.priority)
         return [answer for answer in answers if answer is not None]
+
+    def _admit(
+        self, checked: Sequence[_Checked], known: dict[Reference, Facts | None], caller: str, answers: list[Answer | None]
+    ) -> tuple[list[_Item], list[_Item]]:
+        """What is to be stored, and what is to be shed; fills in the answers of all others."""
+        now_ms = self._clock.now_ms()
+        items: list[_Item] = []
+        shed: list[_Item] = []
+        for place, (draft, faults) in enumerate(checked):
+            facts = _facts(draft, faults, known)
+            verdict = Verdict.REFUSE if isinstance(facts, Refusal) else self._admission.verdict(draft.priority)
+            if isinstance(facts, Refusal) or verdict is Verdict.REFUSE:
+                answers[place] = refusal = facts if isinstance(facts, Refusal) else admission.refused()
+                _refused(refusal, draft.priority)
+                continue
+            id = ids.new_id(accept.partition(draft, self._partitions), draft.priority, now_ms)
+            mark = accept.mark_of(caller, draft.key) if draft.key else ""
+            to = items if verdict is Verdict.ACCEPT else shed
+            to.append(_Item(place, draft, facts.version, id, mark))
+        return items, shed
+
+    async def _spare(self, shed: list[_Item]) -> tuple[list[_Item], list[_Item]]:
+        """Divides what is to be shed: whose key was accepted before gets its old id, as promised; the rest is shed."""
+        keyed = [item for item in shed if item.mark]
+        if not keyed:
+            return [], shed
+        known = await self._reservations.known([item.mark for item in keyed])
+        spared = {item.place for item, before in zip(keyed, known, strict=True) if before}
+        return [item for item in shed if item.place in spared], [item for item in shed if item.place not in spared]
 
     async def _store(self, items: Sequence[_Item], answers: list[Answer | None], traceparent: str) -> None:
         """Reserves keys and commits; fills in the answers of what is in Redis or in conflict."""

@@ -105,6 +105,18 @@ async def test_a_shed_notification_with_a_key_may_be_sent_when_there_is_room_aga
     assert await suppressed(door) == {parse_id(first.notification_id)}
 
 
+async def test_a_key_that_was_accepted_keeps_its_id_under_pressure(door: Door) -> None:
+    asked = notification(priority=Priority.LOW, idempotency_key="once")
+    first = await door.send(asked)
+    await press(door, 75)
+    again = await door.send(asked)
+    assert (again.notification_id, again.duplicate) == (first.notification_id, True)
+    assert await suppressed(door) == set()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await door.send(notification(priority=Priority.LOW, idempotency_key="once", data={"name": "Eve"}))
+    assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
+
+
 async def test_full_redis_is_no_false_ok(door: Door) -> None:
     used = int((await door.store.redis.info("memory"))["used_memory"])
     await door.store.send([["CONFIG", "SET", "maxmemory", used // 2]])

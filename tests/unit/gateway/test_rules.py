@@ -119,7 +119,7 @@ SERVICES: dict[str, Any] = {
     "notifications": Notifications(CheckOnly(), STOP, STOP, drain=Drain(), clock=CLOCK),
     "templates": Templates(STOP, STOP, STOP),
     "recipients": Recipients(STOP, STOP),
-    "admin": Admin(STOP, 4, letters=STOP, admission=STOP, template=STOP),
+    "admin": Admin(STOP, 4, letters=STOP, admission=STOP, ledger=STOP),
     "inbox": Inbox(STOP, STOP, STOP, partitions=4, drain=Drain(), clock=CLOCK),
 }
 
