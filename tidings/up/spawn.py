@@ -12,10 +12,12 @@ import sys
 from collections.abc import Iterable
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
+CAP_DAC_READ_SEARCH = 2  # the smaller right, enough here; containers often give root only the larger one
 CAPABILITY_VERSION_3 = 0x20080522
 EX_PARENT_GONE = 75
 
@@ -29,18 +31,23 @@ class _Sets(ctypes.Structure):
 
 
 def become(user: str, libc: ctypes.CDLL) -> None:
-    """Drop root for `user`, keeping the one right that a clone in root's own home needs: to walk through closed folders."""
+    """Drop root for `user`, keeping the one right that a clone in root's own home needs: to walk through closed folders.
+
+    Without the secure bit the kernel would take that right away on the change of user, and ignore it in access(2).
+    """
     entry = pwd.getpwnam(user)
-    keeps = sys.platform == "linux" and libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
+    header, sets = _Header(CAPABILITY_VERSION_3, 0), (_Sets * 2)()
+    keeps = sys.platform == "linux" and libc.prctl(PR_SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0) == 0
     os.setgroups([])
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
     if keeps:
-        only = 1 << CAP_DAC_OVERRIDE
-        header, sets = _Header(CAPABILITY_VERSION_3, 0), (_Sets * 2)(_Sets(only, only, only), _Sets(0, 0, 0))
-        # Where root lacks it (a narrow container) this fails and the program meets the folders' own permissions.
-        if libc.capset(ctypes.byref(header), sets) == 0:
-            libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
+        libc.capget(ctypes.byref(header), sets)
+        held = [cap for cap in (CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE) if sets[0].permitted & 1 << cap]
+        only = 1 << held[0] if held else 0
+        libc.capset(ctypes.byref(header), (_Sets * 2)(_Sets(only, only, only), _Sets(0, 0, 0)))
+        for cap in held[:1]:
+            libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0)
 
 
 def main(signal: str, user: str, command: Iterable[str]) -> None:

@@ -57,16 +57,6 @@ class System:
         return AsyncClient(self.ports.target, self.api_key, tls=False)
 
 
-def pick_port(wanted: int) -> int:
-    """This port of loopback if it is free, else one that is."""
-    if wanted:
-        with suppress(OSError), socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((embedded.HOST, wanted))
-            return wanted
-    return embedded.free_port()
-
-
 class Supervisor:
     """Runs the processes of one data folder. `say` gets lines of rich markup for a person."""
 
@@ -76,6 +66,7 @@ class Supervisor:
         self._folder, self._given, self._say = folder, given, say
         self._fixed, self._sandbox = fixed_ports, sandbox
         self._children: list[Child] = []
+        self._reserved: list[socket.socket] = []  # ports, for as long as we run: a station that dies finds its own again
 
     @property
     def pids(self) -> dict[str, int]:
@@ -89,7 +80,7 @@ class Supervisor:
             StartFailed: a process did not come up; the message has the end of its log.
             TidingsError: a setting is wrong, or PostgreSQL refused.
         """
-        ports = choose_ports(self._given, pick_port, fixed=self._fixed)
+        ports = choose_ports(self._given, self._pick_port, fixed=self._fixed)
         kept = load_secrets(self._folder)
         # The sandbox needs no server, so both come up side by side; initdb, the first time, is the slowest of all.
         sandbox, (redis_url, database_url) = await _both(self._start_sandbox(ports), self._start_servers())
@@ -111,6 +102,15 @@ class Supervisor:
             child.keep()
         return system
 
+    def _pick_port(self, wanted: int) -> int:
+        """This port of loopback if it is free, else one that is."""
+        try:
+            held = embedded.reserve_port(wanted)
+        except OSError:
+            held = embedded.reserve_port()
+        self._reserved.append(held)
+        return int(held.getsockname()[1])
+
     def _child(self, plan: Plan) -> Child:
         child = Child(plan, self._folder.log(plan.name), self._folder.lock, self._say)
         self._children.append(child)
@@ -127,6 +127,7 @@ class Supervisor:
     async def _start_server(self, make: Callable[[Path], embedded.Recipe], folder: str) -> str:
         began = time.monotonic()
         recipe = await asyncio.to_thread(make, self._folder.path / folder)  # PostgreSQL's first time takes a second
+        self._reserved.append(recipe.port)
         child = self._child(Plan(recipe.name, recipe.command, embedded.ENVIRONMENT, recipe.stop, bound=True))
         await child.start()
         await child.until_ready(recipe.ready, SERVER_START_S)
@@ -195,6 +196,8 @@ class Supervisor:
         by_name = {child.name: child for child in self._children}
         for names in STOP_ORDER:
             await asyncio.gather(*(by_name[name].stop(DRAIN_S) for name in names if name in by_name))
+        for held in self._reserved:
+            held.close()
 
     def kill(self) -> None:
         """End everything at once: for a person who asks a second time."""
