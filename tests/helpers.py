@@ -61,8 +61,8 @@ def redis_command(url: str, *words: str) -> bytes:
     parts = urlsplit(url)
     login = [["AUTH", *filter(None, [parts.username]), parts.password]] if parts.password else []
     commands = [*login, ["SELECT", parts.path.strip("/") or "0"], list(words)]
-    with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 6379), timeout=10) as connection:
-        replies = connection.makefile("rb")
+    address = (parts.hostname or "127.0.0.1", parts.port or 6379)
+    with socket.create_connection(address, timeout=10) as connection, connection.makefile("rb") as replies:
         line = b""
         for command in commands:
             connection.sendall(" ".join(command).encode() + b"\r\n")
