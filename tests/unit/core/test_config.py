@@ -204,3 +204,13 @@ def test_every_setting_is_described() -> None:
     groups = (SendGridSettings, SmtpSettings, TwilioSettings, FcmSettings, ApnsSettings)
     fields = [(name, field) for model in (Settings, *groups) for name, field in model.model_fields.items()]
     assert {name for name, field in fields if not field.description} == {"sendgrid", "smtp", "twilio", "fcm", "apns"}
+
+
+def test_limits_are_a_table_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDINGS_LIMITS", '{"sendgrid": {"per_s": 100, "reserve": 20}}')
+    monkeypatch.setenv("TIDINGS_PROVIDER_WEIGHTS", '{"smtp": 0}')
+    settings = load_settings(partial=True)
+    assert (settings.limits["sendgrid"].per_s, settings.provider_weights) == (100.0, {"smtp": 0.0})
+    monkeypatch.setenv("TIDINGS_LIMITS", '{"sendgrid": {"per_s": -1}}')
+    with pytest.raises(ConfigError, match="rates of providers' accounts"):
+        load_settings(partial=True)

@@ -70,3 +70,20 @@ def test_no_decision_breaks_a_law(data: st.DataObject, error: ErrorClass, klass:
         assert decision.due_ms <= NOW + max(retry_after_ms, AMBIGUOUS_WAIT_MS, *schedule)
     if error in (ErrorClass.PERMANENT, ErrorClass.UNREGISTERED):
         assert decision == Fail()
+
+
+@pytest.mark.parametrize(
+    ("decision", "expected"),
+    [
+        (after(1, ErrorClass.TEMPORARY, alternative=True), Retry(NOW + 1)),
+        (after(1, ErrorClass.UNREACHABLE, alternative=True), Retry(NOW + 1)),
+        (after(1, ErrorClass.MISCONFIGURED, alternative=True), Retry(NOW + 1)),
+        (after(1, ErrorClass.THROTTLED, alternative=True, retry_after_ms=120_000), Retry(NOW + 1)),  # a wish of the first one
+        (after(2, ErrorClass.TEMPORARY, alternative=True), Retry(NOW + 299_999)),
+        (after(1, ErrorClass.AMBIGUOUS, alternative=True), Retry(NOW + 59_999)),
+        (after(1, ErrorClass.PERMANENT, alternative=True), Fail()),
+        (after(1, ErrorClass.TEMPORARY, (), alternative=True), Dead()),
+    ],
+)
+def test_another_provider_is_tried_at_once(decision: Decision, expected: Decision) -> None:
+    assert decision == expected
