@@ -1,5 +1,7 @@
 """Dead letters against a real Redis: found, filtered, replayed once, dropped."""
 
+from typing import Any
+
 import pytest
 
 from core import keys
@@ -18,7 +20,7 @@ EVERYTHING = Filter()
 
 def delivery(type_: str = "otp", channel: Channel = Channel.SMS, partition: int = 1, **more: int) -> Record:
     id_ = new_id(partition, Priority.HIGH, CLOCK.now_ms())
-    fields = {"attempt": 4, "error_class": ErrorClass.TEMPORARY, **more}
+    fields: dict[str, Any] = {"attempt": 4, "error_class": ErrorClass.TEMPORARY, **more}
     return record(DELIVERY, id=id_, priority=2, klass=1, channel=channel, type=type_, address="+491", code="503", **fields)
 
 

@@ -1,6 +1,7 @@
 """The retry decision as a table, and its laws for every input."""
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ CRITICAL = (1_000, 5_000)
 TOP = type("Top", (random.Random,), {"random": lambda self: 1.0 - 1e-12})()
 
 
-def after(attempt: int, error: ErrorClass, schedule: tuple[int, ...] = USUAL, **more: int) -> Decision:
+def after(attempt: int, error: ErrorClass, schedule: tuple[int, ...] = USUAL, **more: Any) -> Decision:
     klass = Class(more.pop("klass", Class.TRANSACTIONAL))
     return decide(attempt=attempt, error_class=error, klass=klass, schedule=schedule, now_ms=NOW, rng=TOP, **more)
 
