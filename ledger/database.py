@@ -15,6 +15,7 @@ from psycopg.types.string import StrDumperUnknown
 from psycopg_pool import AsyncConnectionPool
 
 from core.errors import LedgerError, LedgerUnavailable
+from ledger import arrays
 
 Params: TypeAlias = Sequence[object] | Mapping[str, object]
 Row: TypeAlias = tuple[Any, ...]
@@ -147,4 +148,5 @@ class _TextDumper(StrDumperUnknown):
 
 async def _configure(connection: AsyncConnection[Row]) -> None:
     connection.adapters.register_dumper(str, _TextDumper)
+    arrays.register(connection)
     await connection.execute("select set_config('statement_timeout', %s, false)", [str(STATEMENT_MS)])

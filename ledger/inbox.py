@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from core.ids import partition_of
+from ledger.arrays import Packed, bigints, texts, uuids
 from ledger.database import Database, Row
 from ledger.sql import load
 from ledger.values import InboxItem
@@ -59,16 +60,16 @@ class InboxStore:
         return [_item(row) for row in await self._database.fetch(_SQL["list"], params)]
 
 
-def columns(items: Sequence[InboxItem]) -> dict[str, Sequence[object]]:
+def columns(items: Sequence[InboxItem]) -> dict[str, Packed]:
     """Messages as the parameters of the statement `store`: an array for each column."""
     return {
-        "recipient_id": [i.recipient_id for i in items],
-        "notification_id": [UUID(bytes=i.notification_id) for i in items],
-        "type": [i.type for i in items],
-        "title": [i.title for i in items],
-        "body": [i.body for i in items],
-        "action": [i.action for i in items],
-        "created_ms": [i.created_ms for i in items],
+        "recipient_id": texts([i.recipient_id for i in items]),
+        "notification_id": uuids([i.notification_id for i in items]),
+        "type": texts([i.type for i in items]),
+        "title": texts([i.title for i in items]),
+        "body": texts([i.body for i in items]),
+        "action": texts([i.action for i in items]),
+        "created_ms": bigints([i.created_ms for i in items]),
     }
 
 

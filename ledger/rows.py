@@ -94,7 +94,7 @@ def _delivery(life: Life) -> bytes:
             _word(provider),
             _LENGTH.pack(len(packed)),
             packed,
-            _blob(verdicts) if verdicts else _NULL,
+            blob(verdicts) if verdicts else _NULL,
         )
     )  # fmt: skip
 
@@ -117,9 +117,9 @@ def _event(outcome: Record) -> bytes:
             _word(outcome.type) if outcome.type else _NULL,
             _text(outcome.recipient_id) if outcome.recipient_id else _NULL,
             _word(outcome.provider),
-            _blob(_cut(outcome.provider_id.encode(), WORD_MAX)),
-            _blob(_cut(outcome.code.encode(), WORD_MAX)),
-            _blob(_cut(outcome.reason.encode(), REASON_MAX)),
+            blob(_cut(outcome.provider_id.encode(), WORD_MAX)),
+            blob(_cut(outcome.code.encode(), WORD_MAX)),
+            blob(_cut(outcome.reason.encode(), REASON_MAX)),
         )
     )  # fmt: skip
 
@@ -172,14 +172,15 @@ def _cut(raw: bytes, length: int) -> bytes:
     return raw[:length].decode(errors="ignore").encode()
 
 
-def _blob(raw: bytes) -> bytes:
+def blob(raw: bytes) -> bytes:
+    """Text in the binary format: its length and its bytes."""
     if b"\0" in raw:  # the one character that PostgreSQL's text cannot hold
         raw = raw.replace(b"\0", b"\xef\xbf\xbd")
     return _LENGTH.pack(len(raw)) + raw
 
 
 def _text(value: str) -> bytes:
-    return _blob(value.encode())
+    return blob(value.encode())
 
 
 _word = lru_cache(maxsize=8192)(_text)  # types, templates, languages, providers: few values, seen again and again
