@@ -286,7 +286,7 @@ async def test_dead_letters_halt_the_channel_until_it_is_resumed(store: Store) -
     routes = routes_of([post], clock)
     items = [delivery(f"u{i}@example.org", attempt=2) for i in range(300)]  # at their last attempt
     dead = keys.dead(0, Channel.EMAIL)
-    async with sending(store, routes, routes, clock, dead_letter_limit=10):
+    async with sending(store, routes, routes, clock, dead_letter_limit=6):
         await put(store, items, frame=20)
 
         async def halted() -> bool:
@@ -294,7 +294,7 @@ async def test_dead_letters_halt_the_channel_until_it_is_resumed(store: Store) -
             return bool(await Halts(store).list())
 
         await eventually(halted, 20)
-        await eventually(lambda: depth_above(store, dead, 10))
+        await eventually(lambda: depth_above(store, dead, 6))
         assert await depth(store, dead) < 40  # those in flight, not the queue
         post.script = well
         clock.advance(120_000)
@@ -308,3 +308,15 @@ async def test_dead_letters_halt_the_channel_until_it_is_resumed(store: Store) -
 
         await eventually(drained, 20)
         assert len(post.taken) == 300 - await depth(store, dead)
+
+
+async def test_calls_grow_with_the_queue(store: Store, tmp_path: Path) -> None:
+    async with sandboxed(tmp_path) as sandbox:
+        settings = settings_of(sandbox, sendgrid={"batch_max": 1000, "batch_wait_ms": 50})
+        routes = Routes(Channel.EMAIL, {"sendgrid": SendGrid(settings)}, {0: email_selection(settings)})
+        await put(store, [delivery(f"u{i}@example.org") for i in range(2000)], frame=100)
+        async with sending(store, routes, routes):
+            await eventually(lambda: depth_is(store, 0), 40)
+        calls = Counter(m.provider_id.partition(".")[0] for m in arrived(sandbox, "sendgrid"))
+        assert sum(calls.values()) == 2000
+        assert max(calls.values()) == 1000  # more than one slice of the stream holds
