@@ -5,10 +5,9 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
-from typing_extensions import Unpack
 
 from tidings import calls, messages, operators, values
 from tidings.channel import OPTIONS, Tls, find_gateway, stubs_over

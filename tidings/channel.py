@@ -98,11 +98,15 @@ def find_gateway(target: str | None, api_key: str | None, tls: Tls | bool | None
 
 
 def local_system(file: Path = LOCAL) -> dict[str, Any]:
-    """What the `tidings up` of this folder noted: target, api_key, addresses; empty if none runs here."""
+    """What the `tidings up` of this folder noted: target, api_key, addresses; empty if none runs here.
+
+    A note that leads off this machine is not of `tidings up`, and would lead an API key off it: it is ignored.
+    """
     try:
         found = json.loads(file.read_text())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read ({error}): stop `tidings up`, remove the file and start it again") from error
-    return found if isinstance(found, dict) else {}
+    here = isinstance(found, dict) and str(found.get("target", "")).startswith("127.0.0.1:")
+    return found if here else {}

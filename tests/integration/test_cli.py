@@ -237,3 +237,11 @@ def test_every_command_has_help(words: list[str]) -> None:
     done = CliRunner().invoke(app, [*words, "--help"], env=WIDE)
     assert done.exit_code == 0
     assert words == [] or "--json" in done.stdout
+
+
+def test_waiting_in_vain_shows_where_it_ended(cli: Cli, name: str) -> None:
+    # A recipient whom nobody stored has no address: the notification is accepted, and ends there.
+    words = ["send", "--template", name, "--recipient", f"nobody-{uuid4().hex[:8]}", "-d", "name=Ada", "--wait"]
+    shown = cli(*words, code=Exit.FAILED)
+    assert "accepted" in shown
+    assert re.search(r"suppressed|failed|expired", shown)

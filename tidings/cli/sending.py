@@ -17,7 +17,7 @@ from tidings.cli.options import ApiKey, CaFile, Data, Json, Target, connect, par
 from tidings.cli.output import Exit, Output, error_fields, exit_code, stderr
 from tidings.cli.timeline import timeline
 from tidings.client import Client
-from tidings.errors import ClientError, Conflict
+from tidings.errors import ClientError, Conflict, DeliveryEnded
 from tidings.messages import NotificationFields
 from tidings.template_files import BadFile
 
@@ -95,8 +95,13 @@ def _send_one(client: Client, out: Output, fields: NotificationFields, wait: boo
             lambda: f"{result.notification_id}{earlier}",
         )
         return
-    found = client.wait_until(result.notification_id)
+    try:
+        found, code = client.wait_until(result.notification_id), Exit.OK
+    except DeliveryEnded as error:
+        found, code = error.notification, Exit.FAILED
     out.show(found, lambda: timeline(found))
+    if code:
+        raise typer.Exit(code)
 
 
 def read_json(path: Path) -> list[NotificationFields]:
