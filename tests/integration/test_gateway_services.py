@@ -10,6 +10,7 @@ import pytest
 from core import keys
 from core.changes import Changes
 from core.clock import SYSTEM_CLOCK
+from core.errors import StoreUnavailable
 from core.ids import format_id, new_id, parse_id, partition_of
 from core.model import Channel, Priority, Station, Status
 from core.settings import Settings
@@ -72,6 +73,22 @@ async def test_a_new_version_is_used_at_once(door: Door) -> None:
     await door.send(notification())
     await door.send(notification(template_version=1))
     assert sorted(r.version for _, r in await door.accepted()) == [1, 1, 2]
+
+
+async def test_a_version_that_cannot_be_announced_is_stored_and_used_all_the_same(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await door.put()
+    await door.send(notification())
+
+    async def fail(self: Changes, kind: str, key: str) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(Changes, "publish", fail)
+    assert await door.put() == 2
+    await door.send(notification())
+    assert sorted(r.version for _, r in await door.accepted()) == [1, 2]
+    assert "not announced" in caplog.text
 
 
 async def test_templates_are_told_to_other_processes(door: Door, store: Store) -> None:
