@@ -38,8 +38,10 @@ T = TypeVar("T")
 class Script:
     """A Lua script of core/scripts, loaded once and called by its digest."""
 
-    def __init__(self, name: str) -> None:
-        self.source = (files("core") / "scripts" / f"{name}.lua").read_text()
+    def __init__(self, name: str, *, relieving: bool = False) -> None:
+        source = (files("core") / "scripts" / f"{name}.lua").read_text()
+        # What frees more than it takes must run when Redis is full, or nothing would ever make room again.
+        self.source = f"#!lua flags=allow-oom\n{source}" if relieving else source
         self.sha = ""
 
     def call(self, keys: Sequence[str], args: Sequence[Arg]) -> list[Arg]:
@@ -59,6 +61,10 @@ def translate(error: Exception) -> StoreError:
 
 def _lacks_script(reply: object) -> bool:
     return isinstance(reply, StoreError) and str(reply.__cause__).startswith("NOSCRIPT")
+
+
+def _demoted(reply: object) -> bool:
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("READONLY")
 
 
 class Store:
@@ -85,9 +91,9 @@ class Store:
         self._scripts: list[Script] = []
 
     @classmethod
-    async def connect(cls, url: str) -> "Store":
-        """Connects and loads the scripts; raises StoreUnavailable if nobody answers at `url`."""
-        store = cls(url)
+    async def connect(cls, url: str, *, max_connections: int = MAX_CONNECTIONS) -> "Store":
+        """Connects; raises StoreUnavailable if nobody answers at `url`."""
+        store = cls(url, max_connections=max_connections)
         try:
             await store.send([["PING"]])
         except BaseException:
@@ -102,9 +108,9 @@ class Store:
             await self._drop(wire)
         await self.redis.aclose()
 
-    async def script(self, name: str) -> Script:
-        """Loads core/scripts/<name>.lua."""
-        script = Script(name)
+    async def script(self, name: str, *, relieving: bool = False) -> Script:
+        """Loads core/scripts/<name>.lua; a `relieving` one may write although Redis is full."""
+        script = Script(name, relieving=relieving)
         await self._load(script)
         self._scripts.append(script)
         return script
@@ -165,13 +171,16 @@ class Store:
         try:
             async with self._wire() as wire:
                 replies = await wire.exchange(packed, len(commands), read_timeout_s or SOCKET_TIMEOUT_S)
+                if any(_demoted(reply) for reply in replies):
+                    wire.close()  # a failover: the name may lead to the new master by now
         except (driver.RedisError, OSError) as error:
             raise translate(error) from error
-        for i, reply in enumerate(replies):
-            if isinstance(reply, hiredis.ReplyError):
-                replies[i] = translate(reply)
-                replies[i].__cause__ = reply
-        if any(_lacks_script(reply) for reply in replies):
+        refusals = [i for i, reply in enumerate(replies) if isinstance(reply, hiredis.ReplyError)]
+        for i in refusals:
+            refusal = translate(replies[i])
+            refusal.__cause__ = replies[i]
+            replies[i] = refusal
+        if any(_lacks_script(replies[i]) for i in refusals):
             return await self._reload_and_repeat(commands, replies, read_timeout_s)
         return replies
 

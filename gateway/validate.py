@@ -136,19 +136,25 @@ def recipient(r: types_pb2.Recipient) -> tuple[Addresses, Faults]:
 
 
 def _channels(n: notifications_pb2.Notification, faults: Faults) -> int:
+    asked = n.channels
+    count = len(asked)
+    if count == 1 and (only := _MASKS.get(asked[0])):  # the usual case
+        return only
     mask = 0
-    if len(n.channels) > CHANNELS:
-        faults.note(
-            "channels", ErrorReason.ERROR_REASON_TOO_MANY_ITEMS, f"has {len(n.channels)} items; at most {CHANNELS} are allowed"
-        )
-    for i, channel in enumerate(n.channels[: CHANNELS + 1]):
-        if not Channel.EMAIL <= channel <= Channel.IN_APP:
+    if count > CHANNELS:
+        faults.note("channels", ErrorReason.ERROR_REASON_TOO_MANY_ITEMS, f"has {count} items; at most {CHANNELS} are allowed")
+    for i, channel in enumerate(asked[: CHANNELS + 1]):
+        one = _MASKS.get(channel)
+        if one is None:
             faults.note(f"channels[{i}]", _UNKNOWN, f"{channel} is not a channel; 1 (email) to 4 (in-app) are")
-        elif mask & 1 << channel - 1:
+        elif mask & one:
             faults.note(f"channels[{i}]", ErrorReason.ERROR_REASON_DUPLICATE_ITEM, "names a channel a second time")
         else:
-            mask |= 1 << channel - 1
+            mask |= one
     return mask
+
+
+_MASKS = {int(channel): channel.mask for channel in Channel}
 
 
 def _recipient(n: notifications_pb2.Notification, mask: int, faults: Faults) -> Addresses:
