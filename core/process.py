@@ -20,7 +20,7 @@ from core.errors import ConfigError, TidingsError
 from core.logs import setup_logging
 from core.metrics import serve_metrics
 from core.settings import Settings
-from core.store import Store
+from core.store import MAX_CONNECTIONS, Store
 
 log = logging.getLogger("tidings.process")
 
@@ -85,7 +85,8 @@ def _require_native(settings: Settings) -> None:
 
 async def _live(name: str, settings: Settings, build: Build) -> None:
     async with AsyncExitStack() as stack:
-        store = await Store.connect(settings.redis_url)
+        # Each lane that waits for something new holds a connection, and a process may have lanes of every channel.
+        store = await Store.connect(settings.redis_url, max_connections=MAX_CONNECTIONS + 4 * settings.partitions)
         stack.push_async_callback(store.close)
         serve_metrics(settings.metrics_listen)
         runnables = await stack.enter_async_context(build(Context(settings, store)))

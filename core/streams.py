@@ -84,8 +84,9 @@ class Streams:
     async def open(self) -> "Streams":
         """Loads the scripts; call once before take, settle or adopt."""
         if not self._loaded:
-            self._take = await self._store.script("take")
-            self._settle = await self._store.script("settle")
+            # A dispatcher's settlement takes more room than it frees, so a full Redis refuses it; the others' make room.
+            self._take = await self._store.script("take", relieving=True)
+            self._settle = await self._store.script("settle", relieving=self._group != keys.DISPATCHERS)
             self._adopt = await self._store.script("adopt")
             self._bury = await self._store.script("bury")
             self._loaded = True

@@ -18,7 +18,7 @@ from tidings.v1.types_pb2 import ErrorReason
 
 FRESH_MS = 5_000  # a revoked key works for at most so long
 UNKNOWN_MS = 1_000  # a wrong key is not asked for again for so long
-STALE_MS = 15 * 60_000  # how long a known key outlives PostgreSQL
+STALE_MS = 24 * 3600_000  # how long a known key outlives PostgreSQL: while that is down, no key can be revoked either
 PATIENCE_S = 1.0  # an answer that takes longer counts as none
 PAUSE_MS = 1_000  # after that, known keys are not asked for again for so long
 CAPACITY = 10_000  # keys remembered, wrong ones included

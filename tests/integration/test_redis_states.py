@@ -11,7 +11,7 @@ import pytest
 
 from core import keys
 from core.errors import StoreFull
-from core.model import Priority
+from core.model import Channel, Priority
 from core.store import Store, persist
 from core.streams import Append, Settlement, Streams
 from fastpath import pack_frame, record
@@ -20,6 +20,7 @@ from tests.helpers import eventually
 from tidings import embedded
 
 IN = keys.inbound(0, Priority.HIGH)
+OUT = keys.outbound(0, Channel.EMAIL, Priority.HIGH)
 OUTCOMES = keys.outcomes(0)
 FRAME = pack_frame([record(NOTIFICATION, id=bytes(16), type="otp")])
 
@@ -62,18 +63,32 @@ async def test_a_read_only_redis_is_waited_for(tmp_path: Path) -> None:
         assert await store.send([["XLEN", IN]]) == [1]
 
 
-async def test_a_full_redis_refuses_what_is_new_and_the_ledger_still_makes_room(tmp_path: Path) -> None:
+async def test_a_full_redis_refuses_what_is_new_and_senders_and_ledger_still_make_room(tmp_path: Path) -> None:
     async with server(tmp_path / "valkey") as (store, _):
-        streams = await Streams(store, keys.LEDGERS, "me").open()
-        await streams.create_groups([IN, OUTCOMES])
-        await streams.append([Append(IN, FRAME), Append(OUTCOMES, FRAME)])
-        (inbound,), (outcome,) = await streams.take([IN], 0, 10), await streams.take([OUTCOMES], 0, 10)
+        stations = {}
+        for group, stream in ((keys.DISPATCHERS, IN), (keys.SENDERS, OUT), (keys.LEDGERS, OUTCOMES)):
+            stations[stream] = await Streams(store, group, "me").open()
+            await stations[stream].create_groups([stream])
+            await stations[stream].append([Append(stream, FRAME), Append(stream, FRAME)])
+        held = {stream: (await station.take([stream], 0, 1))[0] for stream, station in stations.items()}
         await store.send([["CONFIG", "SET", "maxmemory", 1]])
         with pytest.raises(StoreFull, match="OOM"):
-            await streams.append([Append(IN, FRAME)])
-        with pytest.raises(StoreFull, match="OOM"):  # and nothing of it is done
-            await streams.settle([Settlement(inbound, (Append(OUTCOMES, FRAME),))])
-        assert await streams.settle([Settlement(outcome)]) == [True]
+            await stations[IN].append([Append(IN, FRAME)])
+        with pytest.raises(StoreFull, match="OOM"):  # what is rendered takes more room than it frees; nothing of it is done
+            await stations[IN].settle([Settlement(held[IN], (Append(OUT, FRAME),))])
+        assert await stations[OUT].settle([Settlement(held[OUT], (Append(OUTCOMES, FRAME),))]) == [True]
+        assert await stations[OUTCOMES].settle([Settlement(held[OUTCOMES])]) == [True]
+        assert len(await stations[OUT].take([OUT], 0, 1)) == 1  # and reading goes on
         await store.send([["CONFIG", "SET", "maxmemory", 0]])
-        assert await streams.settle([Settlement(inbound, (Append(OUTCOMES, FRAME),))]) == [True]
-        assert await store.send([["XLEN", IN], ["XLEN", OUTCOMES]]) == [0, 1]
+        assert await stations[IN].settle([Settlement(held[IN], (Append(OUT, FRAME),))]) == [True]
+        assert await store.send([["XLEN", IN], ["XLEN", OUT], ["XLEN", OUTCOMES]]) == [1, 2, 2]
+
+
+async def test_a_connection_to_a_demoted_master_is_given_up(tmp_path: Path) -> None:
+    async with server(tmp_path / "valkey") as (store, _):
+        (before,) = await store.send([["CLIENT", "ID"]])
+        await store.send([["REPLICAOF", "127.0.0.1", embedded.free_port()]])
+        with pytest.raises(StoreFull, match="READONLY"):
+            await Streams(store).append([Append(IN, FRAME)])
+        (after,) = await store.send([["CLIENT", "ID"]])
+        assert after != before
