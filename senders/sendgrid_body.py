@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
-from sendgrid.helpers.mail import Category, Content, CustomArg, From, Mail, Personalization, Substitution, To
+from sendgrid.helpers.mail import Category, Content, From, Mail
 
 from core.model import Class, Part
 from senders.provider import Message
@@ -146,9 +146,8 @@ def body(bundle: Bundle, sender: From) -> bytes:
         if part in bundle.frames:
             mail.add_content(Content(mime, _text_of(bundle, part, same[part])))
     tagged = [(part, frame) for part, frame in bundle.frames.items() if not same[part]]
-    for index, message in enumerate(bundle.messages):
-        mail.add_personalization(_personalization(message, tagged), index=index)
-    return orjson.dumps(mail.get())
+    personalizations = [personalization(message, tagged) for message in bundle.messages]
+    return orjson.dumps({**mail.get(), "personalizations": personalizations})
 
 
 def _is_same(bundle: Bundle, part: Part) -> bool:
@@ -163,15 +162,15 @@ def _text_of(bundle: Bundle, part: Part, same: bool) -> str:
     return f"{frame.head.decode()}{TAGS[part]}{frame.tail.decode()}"
 
 
-def _personalization(message: Message, tagged: Sequence[tuple[Part, Frame]]) -> Personalization:
+def personalization(message: Message, tagged: Sequence[tuple[Part, Frame]]) -> dict[str, object]:
+    """One e-mail of the call, as the package's helper would say it; that costs ten times as much (a test compares the two)."""
     record = message.record
-    entry = Personalization()
-    to = To()
-    to.email = record.address  # as it is; the constructor would look for a name in it
-    entry.add_to(to)
-    entry.subject = message.subject
-    entry.add_custom_arg(CustomArg("tidings_id", message.id))
-    entry.add_custom_arg(CustomArg("tidings_device", str(record.device)))
-    for part, frame in tagged:
-        entry.add_substitution(Substitution(TAGS[part], frame.middle(message.parts[part]).decode()))
+    entry: dict[str, object] = {
+        "to": [{"email": record.address}],
+        "custom_args": {"tidings_id": message.id, "tidings_device": str(record.device)},
+    }
+    if subject := message.subject:
+        entry["subject"] = subject
+    if tagged:
+        entry["substitutions"] = {TAGS[part]: frame.middle(message.parts[part]).decode() for part, frame in tagged}
     return entry

@@ -1,13 +1,14 @@
 """SendGrid bodies: any e-mails in few calls, every reader gets exactly what was rendered, no limit is passed."""
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sendgrid.helpers.mail import From
+from sendgrid.helpers.mail import CustomArg, From, Personalization, Substitution, To
 
 from core.model import Class, Part
 from senders.provider import Message
-from senders.sendgrid_body import SUBSTITUTIONS_MAX, TAGS, Bundle, body, bundles, common
+from senders.sendgrid_body import SUBSTITUTIONS_MAX, TAGS, Bundle, Frame, body, bundles, common, personalization
 from tests.unit.senders.kit import delivery, message
 from tidings.sandbox import sendgrid_rules as rules
 
@@ -94,6 +95,21 @@ def test_just_at_the_limit() -> None:
     assert read(bundles(fits)[0]) == expected(fits)
     over = [email(f"u{i}@example.org", str(i) + "x" * (SUBSTITUTIONS_MAX - tags - 2), "ab") for i in range(2)]
     assert all(read(b) for b in bundles(over))
+
+
+@pytest.mark.parametrize("tagged", [[], [Part.HTML], [Part.HTML, Part.TEXT]])
+@pytest.mark.parametrize("subject", ["", 'Grüße "<&'])
+def test_an_e_mail_of_a_call_is_what_the_package_would_make_of_it(tagged: list[Part], subject: str) -> None:
+    one = email("ada@example.org", "<p>ü</p>", "t", subject=subject)
+    frames = [(part, Frame(b"<p>", b"</p>") if part is Part.HTML else Frame()) for part in tagged]
+    entry = Personalization()
+    entry.add_to(To("ada@example.org"))
+    entry.subject = subject
+    entry.add_custom_arg(CustomArg("tidings_id", one.id))
+    entry.add_custom_arg(CustomArg("tidings_device", "0"))
+    for part, frame in frames:
+        entry.add_substitution(Substitution(TAGS[part], frame.middle(one.parts[part]).decode()))
+    assert personalization(one, frames) == entry.get()
 
 
 def test_a_subject_is_one_line() -> None:
