@@ -94,3 +94,20 @@ def test_a_server_that_cannot_start_says_why(closed_folder: Path) -> None:
     told = pytest.raises(ConfigError, match=r"valkey did not start(?s:.*)no-such-option")
     with told, embedded.running(recipe, closed_folder / "v.log"):
         pytest.fail("it did start")
+
+
+def test_a_process_id_that_a_killed_server_left_behind_is_not_believed(closed_folder: Path) -> None:
+    folder = closed_folder / "p"
+    with embedded.running(embedded.postgres(folder), closed_folder / "p.log"):
+        left = (folder / "data" / "postmaster.pid").read_text()
+    user = embedded.NOBODY if os.geteuid() == 0 else "-"
+    command = embedded.spawn_command(["sleep", "60"], on_parent_death=signal.SIGKILL, user=user)
+    with subprocess.Popen(command) as another:  # a program that has the dead server's process id by now
+        file = folder / "data" / "postmaster.pid"
+        file.write_text("\n".join([str(another.pid), *left.splitlines()[1:]]) + "\n")
+        shutil.chown(file, folder.stat().st_uid)
+        try:
+            with embedded.running(embedded.postgres(folder), closed_folder / "p.log") as url:
+                assert psql(url, "SELECT 1") == "1"
+        finally:
+            another.kill()
