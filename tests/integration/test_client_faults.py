@@ -75,19 +75,19 @@ async def gateway() -> AsyncIterator[tuple[Moody, str]]:
         await server.stop(None)
 
 
-Run = Callable[[str, str, Any, float], Awaitable[Any]]
+Run = Callable[..., Awaitable[Any]]  # (target, method, argument, patience in seconds, tls)
 
 
-async def blocking(target: str, method: str, argument: Any, patience: float) -> Any:
+async def blocking(target: str, method: str, argument: Any, patience: float, tls: Any = False) -> Any:
     def call() -> Any:
-        with tidings.Client(target, "key", tls=False, timeout=patience) as client:
+        with tidings.Client(target, "key", tls=tls, timeout=patience) as client:
             return list(client.stream(argument)) if method == "stream" else getattr(client, method)(**argument)
 
     return await asyncio.to_thread(call)
 
 
-async def asynchronous(target: str, method: str, argument: Any, patience: float) -> Any:
-    async with tidings.AsyncClient(target, "key", tls=False, timeout=patience) as client:
+async def asynchronous(target: str, method: str, argument: Any, patience: float, tls: Any = False) -> Any:
+    async with tidings.AsyncClient(target, "key", tls=tls, timeout=patience) as client:
         if method == "stream":
             return [result async for result in client.stream(argument)]
         return await getattr(client, method)(**argument)
