@@ -1,4 +1,4 @@
-"""One partition as a station process reads it: what is in hand, what was set back, what the dead left. No I/O here."""
+"""One partition as a station process reads it: what is in hand, what was set back, what nobody works on. No I/O here."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ class Lane:
         self.sources = sources
         self.owned = asyncio.Event()
         self.in_hand: dict[tuple[str, str, bool], Entry] = {}
-        self.inheritance: list[tuple[str, str]] = []
+        self.orphans: list[tuple[str, str]] = []
         self.setbacks: dict[tuple[str, str], int] = {}
         self._batches = 0
         self._freed = asyncio.Event()
@@ -60,21 +60,26 @@ class Lane:
             self._freed.clear()
             await self._freed.wait()
 
+    def holds(self, stream: str) -> int:
+        """How many entries of a stream are in hand or set back (its waiting items apart)."""
+        in_hand = sum(1 for name, _, waiting in self.in_hand if name == stream and not waiting)
+        return in_hand + sum(1 for name, _ in self.setbacks if name == stream)
+
     def set_back(self, entry: Entry, due_ms: int) -> None:
         """Hands an entry out again at `due_ms`; a waiting one needs nothing, its lease runs out."""
         if not entry.waiting:
             self.setbacks[(entry.stream, entry.id)] = due_ms
 
     def to_adopt(self, now_ms: int) -> dict[str, list[str]]:
-        """Entries to claim now, by stream: the inheritance and setbacks that are due; they are forgotten here."""
+        """Entries to claim now, by stream: orphans, and setbacks that are due; they are forgotten here."""
         due = [key for key, at in self.setbacks.items() if at <= now_ms]
         for key in due:
             del self.setbacks[key]
         found: dict[str, list[str]] = defaultdict(list)
-        for stream, id_ in dict.fromkeys([*self.inheritance, *due]):
-            if (stream, id_, False) not in self.in_hand:
+        for stream, id_ in dict.fromkeys([*self.orphans, *due]):
+            if (stream, id_, False) not in self.in_hand and (stream, id_) not in self.setbacks:
                 found[stream].append(id_)
-        self.inheritance = []
+        self.orphans = []
         return found
 
     def burial_due(self) -> bool:

@@ -29,6 +29,7 @@ BUDGET = 512  # records in one slice: small enough that a critical entry never w
 PAUSE_FIRST_S = 0.1  # back-off of a lane whose store or ledger is away
 PAUSE_LAST_S = 2.0
 SETBACK_S = 1.0  # an entry whose handling raised is handed out again after this, times the square of its deliveries
+LOST_REPLY_MS = 8_000  # ours for so long and not in hand: longer than any reply is waited for, see core/store.py
 TEMPORARY = (StoreUnavailable, StoreFull, LedgerUnavailable)
 
 
@@ -166,18 +167,26 @@ class StationLoop:
                 now_ms = self._clock.now_ms()
                 for lane in self._lanes:
                     await self._streams.renew(list(lane.in_hand.values()), now_ms)
-                    if lane.owned.is_set() and not self._stopping.is_set():
-                        lane.inheritance = await self._find_inheritance(lane)
+                    if not self._stopping.is_set():
+                        lane.orphans = await self._find_orphans(lane)
             except StoreError as error:
                 self._complain(error, members.BEAT_S)
 
-    async def _find_inheritance(self, lane: Lane) -> list[tuple[str, str]]:
-        """Entries whose consumer is dead: (stream, id). Costs one XPENDING summary a stream while nobody has died."""
+    async def _find_orphans(self, lane: Lane) -> list[tuple[str, str]]:
+        """Entries that nobody works on: (stream, id). Costs one XPENDING summary a stream while there are none.
+
+        Those of dead consumers are for the owner of the lane. Our own that are not in hand are lost replies: Redis handed
+        them out to us, and its answer never came through (a broken connection, a process that was paused).
+        """
         found: list[tuple[str, str]] = []
         for stream, holders in (await self._streams.holders(lane.sources)).items():
-            for name in holders.keys() - set(self._living):
-                found += [(stream, id_) for id_ in await self._streams.held_by(stream, name, self._budget)]
-        if not found and lane.burial_due():
+            if lane.owned.is_set():
+                for name in holders.keys() - {*self._living, self.name}:
+                    found += [(stream, id_) for id_ in await self._streams.held_by(stream, name, self._budget)]
+            if holders.get(self.name, 0) > lane.holds(stream):
+                ids = await self._streams.held_by(stream, self.name, self._budget, idle_ms=LOST_REPLY_MS)
+                found += [(stream, id_) for id_ in ids]
+        if lane.owned.is_set() and not found and lane.burial_due():
             await self._streams.bury(lane.sources, self._living)
         return found
 
@@ -203,15 +212,15 @@ class StationLoop:
                     await lane.room(self._concurrency)
 
     async def _next(self, lane: Lane) -> list[Entry]:
-        """The next slice: what the dead left, what was set back, what is due or new; waits a little if there is nothing."""
-        if not lane.owned.is_set() or not self._may_read():
-            await asyncio.sleep(BLOCK_MS / 1000)
-            return []
+        """The next slice: orphans, what was set back, what is due or new; waits a little if there is nothing."""
         now_ms = self._clock.now_ms()
-        if lane.inheritance or lane.setbacks:
+        if (lane.orphans or lane.setbacks) and self._may_read():  # of a lane that is another's by now, too: they are ours
             adopted = await self._adopt(lane, now_ms)
             if adopted:
                 return adopted
+        if not lane.owned.is_set() or not self._may_read():
+            await asyncio.sleep(BLOCK_MS / 1000)
+            return []
         sources = lane.readable(self._concurrency)
         return await self._streams.take(sources, now_ms, self._budget) or await self._streams.wait_for_new(sources, BLOCK_MS)
 

@@ -154,9 +154,9 @@ class Streams:
             for stream, reply in zip(streams, replies, strict=True)
         }
 
-    async def held_by(self, stream: str, consumer: str, count: int) -> list[str]:
-        """Ids of up to `count` entries that `consumer` has in hand, oldest first."""
-        (rows,) = await self._store.send([["XPENDING", stream, self._group, "-", "+", count, consumer]])
+    async def held_by(self, stream: str, consumer: str, count: int, *, idle_ms: int = 0) -> list[str]:
+        """Ids of up to `count` entries that were handed out to `consumer` at least `idle_ms` ago, oldest first."""
+        (rows,) = await self._store.send([["XPENDING", stream, self._group, "IDLE", idle_ms, "-", "+", count, consumer]])
         return [row[0].decode() for row in rows]
 
     async def adopt(self, stream: str, ids: Sequence[str]) -> list[Entry]:

@@ -197,3 +197,42 @@ async def test_while_it_may_not_read_the_queue_is_the_buffer(store: Store) -> No
     await eventually(lambda: book.seen == ["patient"], 10)
     loop.stop()
     await task
+
+
+async def test_a_lost_reply_is_no_lost_entry(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.station.LOST_REPLY_MS", 100)
+    book = Notebook()
+    async with running(store, book) as loop:
+        await eventually(lambda: bool(loop.living), 10)
+        twin = await Streams(store, keys.DISPATCHERS, loop.name).open()  # a connection of ours whose answer nobody gets
+        reading = asyncio.create_task(twin.wait_for_new([keys.inbound(0, Priority.LOW)], 5000))
+
+        async def stolen() -> bool:
+            await twin.append([Append(keys.inbound(0, Priority.LOW), frame("lost"))])
+            return reading.done()
+
+        await eventually(stolen, 10)
+        await eventually(lambda: empty(store), 20)
+    assert set(book.seen) == {"lost"}
+
+
+async def test_what_was_set_back_is_ours_though_the_lane_is_not_any_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [ZeroDivisionError("once")]
+    failed = asyncio.Event()
+
+    def act(name: str) -> None:
+        if failures:
+            failed.set()
+            raise failures.pop()
+
+    one, two = Notebook(act), Notebook()
+    monkeypatch.setattr("core.station.SETBACK_S", 2.5)
+    monkeypatch.setattr("core.members.new_name", lambda: "b")
+    async with running(store, one) as first:
+        await eventually(lambda: bool(first.living), 10)
+        await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("mine"))])
+        await asyncio.wait_for(failed.wait(), 10)
+        monkeypatch.setattr("core.members.new_name", lambda: "a")  # sorts first: it gets lane 0
+        async with running(store, two):
+            await eventually(lambda: empty(store), 20)
+    assert (one.seen, two.seen) == (["mine"], [])

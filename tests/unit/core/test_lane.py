@@ -48,12 +48,19 @@ def test_an_entry_in_hand_is_not_admitted_again() -> None:
     assert lane.admit([entry("1-0", deliveries=2)]) == [entry("1-0", deliveries=2)]
 
 
-def test_setbacks_and_inheritance_are_adopted_when_due_and_only_once() -> None:
+def test_setbacks_and_orphans_are_adopted_when_due_and_only_once() -> None:
     lane = Lane(0, SOURCES)
     lane.set_back(entry("1-0"), 1000)
     lane.set_back(entry("9-0", waiting=True), 0)
-    lane.inheritance = [("low", "2-0"), ("low", "3-0")]
+    lane.orphans = [("low", "2-0"), ("low", "3-0"), ("low", "1-0")]
     lane.admit([entry("3-0")])
     assert lane.to_adopt(999) == {"low": ["2-0"]}
     assert lane.to_adopt(1000) == {"low": ["1-0"]}
     assert lane.to_adopt(5000) == {}
+
+
+def test_a_lane_knows_how_many_entries_of_a_stream_it_holds() -> None:
+    lane = Lane(0, SOURCES)
+    lane.admit([entry("1-0"), entry("2-0"), entry("3-0", waiting=True)])
+    lane.set_back(entry("4-0"), 1000)
+    assert (lane.holds("low"), lane.holds("high")) == (3, 0)
