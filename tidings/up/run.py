@@ -72,11 +72,16 @@ def _on_second_signal(act: Callable[[], None]) -> Callable[[], None]:
 
 def run_until_signal(work: Coroutine[Any, Any, T]) -> T | None:
     """Run `work` in an event loop; SIGINT, SIGTERM and SIGHUP cancel it. None if that is how it ended."""
+    early: list[int] = []  # signals that came before the loop could take them
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: early.append(number))
 
     async def main() -> T | None:
         task = asyncio.create_task(work)
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        if early:
+            task.cancel()
         try:
             return await task
         except asyncio.CancelledError:
