@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 
 from tests.running import Up
 from tidings import template_files
+from tidings.cli import output
 from tidings.cli.app import app
 from tidings.cli.output import Exit
 from tidings.embedded import free_port
 
 EXAMPLES = Path(template_files.__file__).parent / "examples"
-WIDE = {"COLUMNS": "160", "TERM": "dumb", "NO_COLOR": "1"}
+PLAIN = {"COLUMNS": "160", "TERM": "dumb", "NO_COLOR": "1"}
 
 
 class Cli:
@@ -24,7 +25,8 @@ class Cli:
 
     def __init__(self, up: Up) -> None:
         self.up = up
-        self.environment = WIDE | {"TIDINGS_TARGET": up.target, "TIDINGS_API_KEY": up.api_key}
+        self.environment = PLAIN | {"TIDINGS_TARGET": up.target, "TIDINGS_API_KEY": up.api_key}
+        output.stdout.width = output.stderr.width = 160  # whatever the terminal of whoever runs the tests
         note = json.loads((up.folder / "dev.json").read_text())
         self.environment["TIDINGS_DATABASE_URL"] = note["database_url"]
 
@@ -223,7 +225,7 @@ def test_a_folder_with_a_running_system_needs_no_settings(up: Up, monkeypatch: p
     monkeypatch.chdir(up.folder.parent)
     (up.folder.parent / ".tidings").symlink_to(up.folder)
     for command in (["template", "list"], ["key", "list"]):
-        done = CliRunner().invoke(app, [*command, "--json"], env=WIDE)
+        done = CliRunner().invoke(app, [*command, "--json"], env=PLAIN)
         assert done.exit_code == 0, done.output
         json.loads(done.stdout)
 
@@ -234,7 +236,7 @@ def test_a_folder_with_a_running_system_needs_no_settings(up: Up, monkeypatch: p
     ids=" ".join,
 )
 def test_every_command_has_help(words: list[str]) -> None:
-    done = CliRunner().invoke(app, [*words, "--help"], env=WIDE)
+    done = CliRunner().invoke(app, [*words, "--help"], env=PLAIN)
     assert done.exit_code == 0
     assert words == [] or "--json" in done.stdout
 
