@@ -1,6 +1,6 @@
 """One tree of errors. Drivers' errors are wrapped where they enter, with `__cause__` kept; no other room invents a root.
 
-fastpath imports no room, so its two errors (fastpath/errors.py) are plain ValueErrors.
+fastpath imports no room, so its errors (fastpath/errors.py) are plain ValueErrors.
 """
 
 

@@ -69,7 +69,7 @@ def _before_attributes(purse: Purse, value: Any, *given: Any) -> None:
 
 
 def _before_filling(purse: Purse, value: Any, number: Any = 80, *args: Any, **kwargs: Any) -> None:
-    """Filters that make as much as a number says: batch, center, round, slice."""
+    """Filters that make as much as a number says: batch, center, round."""
     for each in (number, *kwargs.values()):
         if isinstance(each, int):
             purse.spend(abs(each))
@@ -130,7 +130,6 @@ _BEFORE: Mapping[str, Callable[..., None]] = {
     "join": _before_join,
     "replace": _before_replace,
     "round": _before_filling,
-    "slice": _before_filling,
     "striptags": _before_striptags,
     "sum": _before_sum,
     "tojson": _before_tojson,

@@ -37,6 +37,18 @@ def test_any_beginning_of_a_frame_is_a_frame_error(fast: Implementation) -> None
         fast.records.unpack_frame(frame + b"\0")
 
 
+def test_a_frame_of_no_records_is_a_frame_error(fast: Implementation) -> None:
+    with pytest.raises(FrameError):
+        fast.records.unpack_frame(sample()[:4] + bytes(4))
+
+
+def test_bytes_that_belong_to_no_string_are_a_frame_error(fast: Implementation) -> None:
+    frame = sample(1)
+    longer = (len(frame) - layout.FRAME_HEADER + 1).to_bytes(4, "little")
+    with pytest.raises(FrameError):
+        fast.records.unpack_frame(frame[:8] + longer + frame[12:] + b"x")
+
+
 @pytest.mark.parametrize(
     ("at", "value"),
     [
