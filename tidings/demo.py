@@ -14,7 +14,9 @@ from typing import Any, cast
 from rich.markup import escape
 from rich.rule import Rule
 
+from core.config import load_settings
 from core.errors import TidingsError
+from core.settings import Settings
 from tidings import template_files
 from tidings.aio import AsyncClient
 from tidings.cli.output import Exit, exit_code, print_json, stderr, stdout
@@ -136,7 +138,10 @@ def verdict(outcomes: Sequence[Outcome], seconds: float, folder: Path) -> str:
 
 
 async def _run(folder: Path, say: Callable[[str], None]) -> list[Outcome]:
-    async with running(folder, say, fixed_ports=False) as (system, _):
+    # Of the operator's settings only the servers: routes and providers of his own would make another demo.
+    known = load_settings(partial=True)
+    given = Settings(redis_url=known.redis_url, database_url=known.database_url, allow_pure=known.allow_pure)
+    async with running(folder, say, fixed_ports=False, given=given) as (system, _):
         async with system.client() as client:
             await prepare(client)
             say("Sending one notification per provider ...")

@@ -156,3 +156,13 @@ async def test_up_starts_a_dead_station_again_and_stops_in_order(place: Place) -
         ends[name] = lines[-1]["time"]
     assert list(ends) == sorted(ends, key=lambda name: ends[name])
     place.assert_nothing_stays()
+
+
+def test_with_servers_of_ones_own_none_is_started(place: Place, redis_url: str, database_url: str) -> None:
+    place.environment |= {"TIDINGS_REDIS_URL": redis_url, "TIDINGS_DATABASE_URL": database_url}
+    place.environment["TIDINGS_EMAIL_PROVIDERS"] = "smtp"  # other settings do not change the demo
+    with place.demo("--json") as process:
+        said = json.loads(process.communicate()[0])
+    assert (process.returncode, said["ok"]) == (0, True), said
+    assert not {"valkey", "postgres"} & {file.name for file in place.data.iterdir()}
+    place.assert_nothing_stays()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.config import load_settings
+from core.settings import Settings
 from tidings.up.folder import Folder, claim
 from tidings.up.supervisor import Supervisor, System
 
@@ -16,15 +17,21 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def running(
-    path: Path, say: Callable[[str], None], *, fixed_ports: bool, sandbox: bool = True
+    path: Path, say: Callable[[str], None], *, fixed_ports: bool, sandbox: bool = True, given: Settings | None = None
 ) -> AsyncIterator[tuple[System, Supervisor]]:
     """A whole system in the folder `path`, for as long as the context lasts; cancelling stops it in order too.
+
+    Args:
+        say: gets lines of markup for a person.
+        fixed_ports: the usual ports where they are free; else any.
+        sandbox: simulate the providers.
+        given: what is set already; by default what the environment says.
 
     Raises:
         ConfigError: the folder is in use, or a setting is wrong.
         StartFailed: a process did not come up.
     """
-    given = load_settings(partial=True)
+    given = given or load_settings(partial=True)
     folder = claim(path)
     supervisor = Supervisor(folder, given, say, fixed_ports=fixed_ports, sandbox=sandbox)
     try:
