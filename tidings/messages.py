@@ -89,6 +89,17 @@ def wrong(field: str, description: str, reason: str = "unknown_value") -> Invali
     return InvalidRequest(description, code="INVALID_ARGUMENT", reason=reason, violations=[violation])
 
 
+def all_wrong(faults: Sequence[tuple[str, str, str]]) -> InvalidRequest:
+    """The refusal of several fields at once, each (field, description, reason)."""
+    violations = [Violation(*fault) for fault in faults]
+    first = violations[0]
+    return InvalidRequest(first.description, code="INVALID_ARGUMENT", reason=first.reason, violations=violations)
+
+
+def _no_such(known: Iterable[str]) -> str:
+    return f"there is no such field; there are {', '.join(known)}"
+
+
 def _enum(enum: Any, prefix: str, word: str, field: str) -> Any:
     name = f"{prefix}{word}".upper()
     if name not in enum.keys() or word.lower() == "unspecified":  # noqa: SIM118 - the wrapper is no dict
@@ -154,13 +165,20 @@ def _plain(value: Any, field: str) -> Any:
 def struct(data: Mapping[str, Any], field: str = "notification.data") -> Struct:
     """Data as a Struct. Its numbers are doubles: integers are exact up to 2**53."""
     made = Struct()
-    made.update(_plain(data, field))
+    try:
+        made.update(_plain(data, field))
+    except ValueError as error:  # half of a surrogate pair
+        raise wrong(field, f"holds text that UTF-8 cannot say: {error}", "invalid_format") from error
     return made
 
 
 def recipient(given: str | RecipientFields, field: str = "notification.recipient") -> types_pb2.Recipient:
     """A recipient; a str is a stored recipient's id."""
     fields: RecipientFields = {"recipient_id": given} if isinstance(given, str) else given
+    known = RecipientFields.__annotations__
+    faults = [(f"{field}.{name}", _no_such(known), "unknown_value") for name in sorted(fields.keys() - known.keys(), key=str)]
+    if faults:
+        raise all_wrong(faults)
     devices = [
         types_pb2.Device(
             platform=_enum(types_pb2.Platform, "PLATFORM_", platform, f"{field}.devices[{i}].platform"), token=token
@@ -181,15 +199,26 @@ def notification(fields: NotificationFields) -> notifications_pb2.Notification:
     """A notification, with an idempotency key of its own if none was given.
 
     Raises:
-        InvalidRequest: a word that is no enum's, data that JSON cannot say, or a field that does not exist.
+        InvalidRequest: a word that is no enum's, a value of the wrong type, text that UTF-8 cannot say, or a field that does
+            not exist or is missing.
     """
-    unknown = fields.keys() - NotificationFields.__annotations__.keys()
-    missing = NotificationFields.__required_keys__ - fields.keys()
-    if unknown or missing:
-        name = min(unknown or missing)
-        known = ", ".join(NotificationFields.__annotations__)
-        described = f"there is no such field; there are {known}" if unknown else "is required"
-        raise wrong(f"notification.{name}", described, "unknown_value" if unknown else "required")
+    try:
+        return _notification(fields)
+    except (TypeError, ValueError, AttributeError) as error:  # protobuf's own, without the field's path
+        raise wrong(
+            "notification", f"a value is of the wrong type or cannot be said in UTF-8: {error}", "invalid_format"
+        ) from error
+
+
+def _notification(fields: NotificationFields) -> notifications_pb2.Notification:
+    known = NotificationFields.__annotations__
+    faults = [
+        (f"notification.{name}", _no_such(known), "unknown_value") for name in sorted(fields.keys() - known.keys(), key=str)
+    ]
+    missing = sorted(NotificationFields.__required_keys__ - fields.keys())
+    faults += [(f"notification.{name}", "is required", "required") for name in missing]
+    if faults:
+        raise all_wrong(faults)
     priority, kind = fields.get("priority"), fields.get("notification_class")
     made = notifications_pb2.Notification(
         type=fields["type"],

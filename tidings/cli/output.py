@@ -18,8 +18,9 @@ from core.errors import ConfigError, StoreError, TidingsError
 from tidings import errors
 from tidings.template_files import BadFile
 
-stdout = Console(highlight=False)
-stderr = Console(stderr=True, highlight=False)
+# No emoji: "out:email:medium" is a stream's name.
+stdout = Console(highlight=False, emoji=False)
+stderr = Console(stderr=True, highlight=False, emoji=False)
 
 
 class Exit(IntEnum):

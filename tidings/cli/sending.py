@@ -25,7 +25,7 @@ CHUNK = 500  # rows in one call: large enough to be fast, small enough that the 
 SOURCE = "tidings-cli"
 HELP = words("""Send notifications; a reply means that they are stored.
 
-One:    tidings send --template order_confirmation --email ada@example.com -d name=Ada -d order_id=1042
+One:    tidings send --template order_confirmation --email ada@example.com -d name=Ada -d order_id=1042 -d total=99.99
 
 Some:   tidings send --json-file notifications.json    (an object, or a list of them, with the fields of tidings.Client.send)
 

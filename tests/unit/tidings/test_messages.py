@@ -183,3 +183,35 @@ def test_a_filter_that_makes_no_sense(fields: Any, field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         messages.letter_filter(fields)
     assert [v.field for v in refused.value.violations] == [field]
+
+
+def test_every_wrong_and_missing_field_is_told_at_once() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        messages.notification({"typ": "x", "recipient": "u1", "foo": 1})  # type: ignore[typeddict-item,typeddict-unknown-key]
+    found = [(v.field, v.reason) for v in caught.value.violations]
+    assert found == [
+        ("notification.foo", "unknown_value"),
+        ("notification.typ", "unknown_value"),
+        ("notification.template", "required"),
+        ("notification.type", "required"),
+    ]
+
+
+def test_a_misspelt_address_is_not_ignored() -> None:
+    assert violation({**MINIMAL, "recipient": {"email": "ada@example.com", "langauge": "de"}}) == (
+        "notification.recipient.langauge",
+        "unknown_value",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({**MINIMAL, "data": {"name": "\ud800"}}, "notification.data"),
+        ({**MINIMAL, "type": "\ud800"}, "notification"),
+        ({**MINIMAL, "type": 5}, "notification"),
+        (None, "notification"),
+    ],
+)
+def test_what_protobuf_cannot_hold_is_a_violation(fields: Any, field: str) -> None:
+    assert violation(fields) == (field, "invalid_format")
