@@ -37,6 +37,7 @@ __all__ = [
 
 PREFIX = "TIDINGS_"
 FILE_VARIABLE = "TIDINGS_CONFIG"
+PLACEHOLDER = "change-me"  # of deploy/tidings.env
 SECRET_MIN = 16  # characters of secret_key
 
 
@@ -108,8 +109,9 @@ def require(settings: Settings) -> None:
     """
     lines = [_line(("redis_url",), "is not set")] if not settings.redis_url else []
     lines += [_line(("database_url",), "is not set")] if not settings.database_url else []
-    if len(settings.secret_key.get_secret_value()) < SECRET_MIN:
-        lines.append(_line(("secret_key",), f"is not set or shorter than {SECRET_MIN} characters"))
+    secret = settings.secret_key.get_secret_value()
+    if len(secret) < SECRET_MIN or secret.startswith(PLACEHOLDER):
+        lines.append(_line(("secret_key",), f"is not set, an example's, or shorter than {SECRET_MIN} characters"))
     if lines:
         raise ConfigError("\n".join(lines))
 

@@ -214,3 +214,11 @@ def test_limits_are_a_table_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDINGS_LIMITS", '{"sendgrid": {"per_s": -1}}')
     with pytest.raises(ConfigError, match="rates of providers' accounts"):
         load_settings(partial=True)
+
+
+def test_an_examples_secret_is_no_secret() -> None:
+    example = Settings(
+        redis_url="redis://a", database_url="postgresql://b", secret_key=SecretStr("change-me-to-48-random-characters")
+    )
+    with pytest.raises(ConfigError, match="TIDINGS_SECRET_KEY"):
+        require(example)
