@@ -8,10 +8,12 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_urlsafe
 
 import pytest
 
 from core.config import load_settings
+from core.errors import ConfigError
 from core.metrics import METRICS
 from core.settings import ClientSettings, Settings
 from tests import documents
@@ -105,10 +107,14 @@ def test_settings_exist(page: Path) -> None:
     assert named <= names(), named - names()
 
 
-def test_the_example_of_the_settings_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_the_settings_is_accepted_once_it_has_a_secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for line in (ROOT / "deploy" / "tidings.env").read_text().splitlines():
         if line and not line.startswith("#"):
             monkeypatch.setenv(*line.split("=", 1))
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert [line.split()[0] for line in str(caught.value).splitlines()] == ["TIDINGS_SECRET_KEY"]
+    monkeypatch.setenv("TIDINGS_SECRET_KEY", token_urlsafe(36))
     assert load_settings().partitions == 16
 
 
