@@ -22,10 +22,11 @@ from fastpath import Record, pack_frame, record
 from fastpath.layout import DELIVERY
 from ledger import Ledger
 from tests.integration.gateway_kit import Door, gateway
+from tidings.cli import output
 from tidings.cli.app import app
 from tidings.cli.output import Exit
 
-WIDE = {"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
+PLAIN = {"TERM": "dumb", "NO_COLOR": "1"}
 ACCEPTED = 1_700_000_000_000
 
 
@@ -34,7 +35,7 @@ class Cli:
 
     def __init__(self, door: Door) -> None:
         self.door = door
-        self.environment = WIDE | {"TIDINGS_TARGET": door.target, "TIDINGS_API_KEY": door.key}
+        self.environment = PLAIN | {"TIDINGS_TARGET": door.target, "TIDINGS_API_KEY": door.key}
         self.stderr = ""
 
     async def __call__(self, *words: str, code: int = Exit.OK, typed: str | None = None) -> str:
@@ -54,7 +55,9 @@ class Cli:
 
 
 @pytest.fixture
-async def cli(settings: Settings, store: Store, ledger: Ledger) -> AsyncIterator[Cli]:
+async def cli(settings: Settings, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cli]:
+    for console in (output.stdout, output.stderr):  # whatever the terminal of whoever runs the tests
+        monkeypatch.setattr(console, "width", 200)
     async with gateway(settings, store, ledger) as door:
         await door.put()
         yield Cli(door)
