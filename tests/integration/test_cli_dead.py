@@ -265,7 +265,7 @@ async def test_who_stops_reading_leaves_the_rest(cli: Cli) -> None:
     "words", [["dead", name] for name in ("list", "show", "replay", "drop", "export")] + [["halt"], ["resume"]], ids=" ".join
 )
 def test_every_command_has_help_with_an_example(words: list[str]) -> None:
-    done = CliRunner().invoke(app, [*words, "--help"], env=WIDE)
+    done = CliRunner().invoke(app, [*words, "--help"], env=PLAIN | {"COLUMNS": "200"})
     assert done.exit_code == 0
     assert "--json" in done.stdout
     assert f"tidings {' '.join(words)} " in done.stdout
