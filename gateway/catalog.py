@@ -53,7 +53,7 @@ def faults(draft: Draft, facts: Facts | None) -> list[Violation]:
     found: list[Violation] = []
     if draft.names is not None and not facts.required <= draft.names:
         reason = ErrorReason.ERROR_REASON_MISSING_VARIABLE
-        text = f"is required by {_label(facts)}"
+        text = f"is required by {_label(facts)}, and null is no value"
         found += [Violation(f"data.{name}", text, reason) for name in sorted(facts.required - draft.names)]
     missing = draft.channels & ~facts.channels
     if missing:

@@ -47,7 +47,8 @@ class Addresses(NamedTuple):
 class Draft(NamedTuple):
     """A notification's values in normal form: what a record is made of.
 
-    `template` is "" if it cannot be looked up; `names` are the top-level keys of `data`, None if data cannot be used.
+    `template` is "" if it cannot be looked up; `names` are the top-level keys of `data` that are not null, None if data
+    cannot be used.
     """
 
     type: str
@@ -116,7 +117,7 @@ def notification(n: notifications_pb2.Notification, now_ms: int) -> tuple[Draft,
         to,
         template,
         n.template_version,
-        None if bad_data else values.keys(),
+        None if bad_data else _said(values),
         encoded,
         source,
         at_ms,
@@ -173,6 +174,13 @@ def _recipient(n: notifications_pb2.Notification, mask: int, faults: Faults) -> 
                     f"recipient.{field}", _REQUIRED, f"is required: {name} is asked for and no recipient is named by id"
                 )
     return to
+
+
+def _said(values: dict[str, object]) -> KeysView[str]:
+    """The keys that have something to say: a template would render null as "None", to somebody who waits for a code."""
+    if None not in values.values():
+        return values.keys()
+    return {key: value for key, value in values.items() if value is not None}.keys()
 
 
 _ADDRESS = {

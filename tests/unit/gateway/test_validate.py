@@ -185,3 +185,10 @@ def test_a_recipient_needs_an_id() -> None:
     r = recipient()
     r.recipient_id = ""
     assert [v.field for v in validate.recipient(r)[1]] == ["recipient_id"]
+
+
+def test_null_is_no_value_of_a_variable() -> None:
+    n = notification()
+    n.data.update({"name": None, "code": "1234"})
+    draft, found = validate.notification(n, NOW_MS)
+    assert (found, set(draft.names or ())) == ([], {"code"})
