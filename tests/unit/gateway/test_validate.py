@@ -189,6 +189,7 @@ def test_a_recipient_needs_an_id() -> None:
 
 def test_null_is_no_value_of_a_variable() -> None:
     n = notification()
+    n.data.Clear()
     n.data.update({"name": None, "code": "1234"})
     draft, found = validate.notification(n, NOW_MS)
     assert (found, set(draft.names or ())) == ([], {"code"})
