@@ -4,8 +4,7 @@ Labels are words of core.model and stream names without their partition; never a
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -22,19 +21,11 @@ from prometheus_client.registry import Collector
 from core.keys import CHANNEL_NAMES, PRIORITY_NAMES
 from core.model import Channel, Priority
 from core.settings import split_listen
+from fastpath import Record, ages
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST  # of the page
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
 BATCH_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-
-
-class Timed(Protocol):
-    """What `handled` needs of a record."""
-
-    @property
-    def accepted_ms(self) -> int:
-        """When the gateway accepted it, milliseconds since the epoch."""
-        ...
 
 
 class WeightedHistogram(Collector):
@@ -138,7 +129,7 @@ def priority_name(priority: int) -> str:
     return PRIORITY_NAMES[Priority(priority)] if priority else "none"
 
 
-def handled(station: str, channel: int, priority: int, outcome: str, records: Iterable[Timed], *, now_ms: int) -> None:
+def handled(station: str, channel: int, priority: int, outcome: str, records: Sequence[Record], *, now_ms: int) -> None:
     """Count records that a station is done with, with their age; all of one channel, priority and outcome.
 
     Args:
@@ -146,14 +137,10 @@ def handled(station: str, channel: int, priority: int, outcome: str, records: It
         outcome: a status of core.model in lower case ("queued", "sent"), or why it went no further ("invalid").
         now_ms: milliseconds since the epoch.
     """
-    ages: dict[int, int] = {}
-    for record in records:
-        accepted = record.accepted_ms
-        ages[accepted] = ages.get(accepted, 0) + 1
     where = (channel_name(channel), priority_name(priority))
-    HANDLED.labels(station, *where, outcome).inc(sum(ages.values()))
-    for accepted, count in ages.items():
-        LATENCY.observe((station, *where), max(now_ms - accepted, 0) / 1000, count)
+    HANDLED.labels(station, *where, outcome).inc(len(records))
+    for accepted_ms, count in ages(records).items():
+        LATENCY.observe((station, *where), max(now_ms - accepted_ms, 0) / 1000, count)
 
 
 def exposition() -> bytes:

@@ -9,7 +9,7 @@ from fastpath.values import Route, Rule
 
 try:
     from fastpath.dedupe import LocalFilter, content_hash, murmur3
-    from fastpath.records import Record, Writer, pack_frame, pack_parts, record, unpack_frame, unpack_parts
+    from fastpath.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
     from fastpath.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
     from fastpath.router import Router
@@ -18,7 +18,7 @@ try:
     NATIVE, WHY = True, ""
 except ImportError as error:
     from fastpath.pure.dedupe import LocalFilter, content_hash, murmur3
-    from fastpath.pure.records import Record, Writer, pack_frame, pack_parts, record, unpack_frame, unpack_parts
+    from fastpath.pure.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
     from fastpath.pure.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.pure.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
     from fastpath.pure.router import Router
@@ -41,6 +41,7 @@ __all__ = [
     "TemplateInvalid",
     "VariableMissing",
     "Writer",
+    "ages",
     "compile_parts",
     "content_hash",
     "fallback",

@@ -2,7 +2,7 @@
 
 from fastpath.dedupe import LocalFilter, content_hash, murmur3
 from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
-from fastpath.records import Record, Writer, pack_frame, pack_parts, record, unpack_frame, unpack_parts
+from fastpath.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
 from fastpath.render import Compiled, RenderCache, compile_parts, fallback
 from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
 from fastpath.router import Router
@@ -27,6 +27,7 @@ __all__ = [
     "TemplateInvalid",
     "VariableMissing",
     "Writer",
+    "ages",
     "compile_parts",
     "content_hash",
     "fallback",

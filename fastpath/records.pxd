@@ -1,12 +1,13 @@
 # Declares fastpath/records.pyx for the other native modules. Sizes are those of fastpath/layout.py, checked on import.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 cdef enum:
     HEADER = 80
     ID_OFFSET = 24
     ID_WIDTH = 16
-    KIND = 4  # offset
+    KIND = 4  # offsets of slots that native modules read by themselves
+    ACCEPTED_MS = 40
     FRAME_HEADER = 8
     MAX_TEXTS = 16  # strings a kind may have
 
@@ -48,9 +49,26 @@ cdef class Writer:
     cdef list _fields
 
 
+# For modules that read and write records without a Python call for each field.
+cdef Record view_of(bytes buffer, const unsigned char *start, Py_ssize_t size)  # what checked_size has found to be whole
+cdef Py_ssize_t checked_size(const unsigned char *start, Py_ssize_t at, Py_ssize_t total, int kind) except -1
+cdef const char *text_of(Record self, int index, Py_ssize_t *size) noexcept  # the index-th string of its kind
+cdef int begin(Draft *draft, int kind) except -1  # an empty draft
+cdef Record encode(Draft *draft)
+
+
 cdef inline uint32_t get_u32(const unsigned char *at) noexcept nogil:
     return at[0] | <uint32_t>at[1] << 8 | <uint32_t>at[2] << 16 | <uint32_t>at[3] << 24
 
 
+cdef inline uint64_t get_u64(const unsigned char *at) noexcept nogil:
+    return get_u32(at) | <uint64_t>get_u32(at + 4) << 32
+
+
 cdef inline void put_u32(unsigned char *at, uint32_t value) noexcept nogil:
     at[0], at[1], at[2], at[3] = value & 255, value >> 8 & 255, value >> 16 & 255, value >> 24
+
+
+cdef inline void put_u64(unsigned char *at, uint64_t value) noexcept nogil:
+    put_u32(at, <uint32_t>value)
+    put_u32(at + 4, <uint32_t>(value >> 32))

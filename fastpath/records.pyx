@@ -45,8 +45,10 @@ cdef dict _fields(tuple names):
     return fields
 
 
-if (layout.HEADER, layout.ID_OFFSET, layout.ID_WIDTH, layout.SLOTS["kind"][0], layout.FRAME_HEADER) != (
-    HEADER, ID_OFFSET, ID_WIDTH, KIND, FRAME_HEADER
+if (layout.HEADER, layout.ID_OFFSET, layout.ID_WIDTH, layout.FRAME_HEADER) != (
+    HEADER, ID_OFFSET, ID_WIDTH, FRAME_HEADER
+) or (layout.SLOTS["kind"][0], layout.SLOTS["accepted_ms"][0]) != (
+    KIND, ACCEPTED_MS
 ) or max(len(names) for names in layout.STRINGS.values()) > MAX_TEXTS:
     raise ImportError("fastpath.records was built for another layout; build it again")
 
@@ -83,10 +85,10 @@ cdef class Record:
         memcpy(draft.header, _start(self), HEADER)
         draft.count = _TEXTS[self._start[KIND]]
         for index in range(draft.count):
-            draft.text[index] = _text(self, index, &size)
+            draft.text[index] = text_of(self, index, &size)
             draft.size[index] = size
         _fill(&draft, changes)
-        return _encode(&draft)
+        return encode(&draft)
 
     def __eq__(self, other):
         if not isinstance(other, Record):
@@ -106,10 +108,10 @@ def record(int kind, /, *, bytes id not None, **fields):
     if not 0 <= kind <= 255 or _TEXTS[kind] == 0:
         raise ValueError(f"unknown kind of record: {kind}")
     cdef Draft draft
-    _begin(&draft, kind)
+    begin(&draft, kind)
     _put_id(&draft, id)
     _fill(&draft, fields)
-    return _encode(&draft)
+    return encode(&draft)
 
 
 @cython.final
@@ -129,11 +131,11 @@ cdef class Writer:
         cdef Py_ssize_t index
         if len(values) != len(self._names):
             raise TypeError(f"{len(values)} values for {len(self._names)} names")
-        _begin(&draft, self._kind)
+        begin(&draft, self._kind)
         _put_id(&draft, id)
         for index in range(len(values)):
             _put(&draft, <Field>self._fields[index], values[index], <str>self._names[index])
-        return _encode(&draft)
+        return encode(&draft)
 
 
 def pack_frame(records not None):
@@ -172,12 +174,35 @@ def unpack_frame(bytes frame not None):
     cdef Record view
     cdef uint32_t left
     for left in range(get_u32(start + 4)):
-        view = _view(frame, start + at, _checked_size(start, at, size, start[3]))
+        view = view_of(frame, start + at, checked_size(start, at, size, start[3]))
         records.append(view)
         at += view._size
     if not records or at != size:
         raise FrameError(f"frame of {len(records)} records ends at byte {at} of {size}")
     return records
+
+
+def ages(records not None):
+    cdef dict found = {}
+    cdef Record each
+    cdef uint64_t accepted, last = 0
+    cdef Py_ssize_t count = 0
+    for each in records:  # neighbours were mostly accepted in the same millisecond
+        accepted = get_u64(_start(each) + ACCEPTED_MS)
+        if count and accepted != last:
+            _add(found, <long long>last, count)
+            count = 0
+        last = accepted
+        count += 1
+    if count:
+        _add(found, <long long>last, count)
+    return found
+
+
+cdef int _add(dict counts, object key, Py_ssize_t count) except -1:
+    cdef PyObject *before = PyDict_GetItem(counts, key)
+    counts[key] = count if before is NULL else count + <object>before
+    return 0
 
 
 def pack_parts(parts not None):
@@ -225,7 +250,7 @@ cdef inline const unsigned char *_start(Record self) except NULL:
     return self._start
 
 
-cdef inline Record _view(bytes buffer, const unsigned char *start, Py_ssize_t size):
+cdef Record view_of(bytes buffer, const unsigned char *start, Py_ssize_t size):
     cdef Record view = Record.__new__(Record)
     view._buffer = buffer
     view._start = start
@@ -233,7 +258,7 @@ cdef inline Record _view(bytes buffer, const unsigned char *start, Py_ssize_t si
     return view
 
 
-cdef const char *_text(Record self, int index, Py_ssize_t *size) noexcept:
+cdef const char *text_of(Record self, int index, Py_ssize_t *size) noexcept:
     """Where the index-th string is. Its bounds were checked when the view was made."""
     cdef const unsigned char *ends = self._start + HEADER
     cdef uint32_t begin = get_u32(ends + 4 * (index - 1)) if index else 0
@@ -248,7 +273,7 @@ cdef object _value(Record self, Field field, str name):
         return _get_int(self._start + field.at, field.width, field.signed)
     if field.form == IDENTITY:
         return PyBytes_FromStringAndSize(<const char *>self._start + ID_OFFSET, ID_WIDTH)
-    text = _text(self, field.index, &size)
+    text = text_of(self, field.index, &size)
     if field.form == BLOB:
         return PyBytes_FromStringAndSize(text, size)
     try:
@@ -257,7 +282,7 @@ cdef object _value(Record self, Field field, str name):
         raise FrameError(f"{name} is not UTF-8") from error
 
 
-cdef int _begin(Draft *draft, int kind) except -1:
+cdef int begin(Draft *draft, int kind) except -1:
     memset(draft, 0, sizeof(Draft))
     draft.header[KIND] = kind
     draft.count = _TEXTS[kind]
@@ -304,7 +329,7 @@ cdef int _put_id(Draft *draft, object value) except -1:
     return 0
 
 
-cdef Record _encode(Draft *draft):
+cdef Record encode(Draft *draft):
     cdef Py_ssize_t total = HEADER + 4 * draft.count
     cdef int index
     for index in range(draft.count):
@@ -323,10 +348,10 @@ cdef Record _encode(Draft *draft):
             memcpy(payload + end, draft.text[index], draft.size[index])
         end += <uint32_t>draft.size[index]
         put_u32(ends + 4 * index, end)
-    return _view(raw, start, total)
+    return view_of(raw, start, total)
 
 
-cdef Py_ssize_t _checked_size(const unsigned char *start, Py_ssize_t at, Py_ssize_t total, int kind) except -1:
+cdef Py_ssize_t checked_size(const unsigned char *start, Py_ssize_t at, Py_ssize_t total, int kind) except -1:
     """The size of the record at `at`, once its strings are known to lie inside of it and it inside of the frame."""
     cdef int count = _TEXTS[kind], index
     cdef Py_ssize_t least = HEADER + 4 * count, size

@@ -4,7 +4,8 @@ No I/O; a view never copies the bytes it looks at until `.raw` is asked for.
 """
 
 import operator
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastpath import layout
@@ -166,6 +167,11 @@ def unpack_frame(frame: bytes) -> list[Record]:
     if not records or at != len(frame):
         raise FrameError(f"frame of {len(records)} records ends at byte {at} of {len(frame)}")
     return records
+
+
+def ages(records: Iterable[Record]) -> dict[int, int]:
+    """How many of `records` were accepted when: accepted_ms -> count."""
+    return dict(Counter(each.accepted_ms for each in records))
 
 
 def pack_parts(parts: Sequence[tuple[int, bytes]]) -> bytes:

@@ -1,5 +1,4 @@
 import urllib.request
-from dataclasses import dataclass
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
@@ -7,14 +6,15 @@ from prometheus_client.metrics import MetricWrapperBase
 from core import metrics
 from core.metrics import METRICS, WeightedHistogram, handled, serve_metrics
 from core.model import Channel, Priority
+from fastpath import Record, record
+from fastpath.layout import OUTCOME
 from tidings.embedded import free_port
 
 NOW_MS = 1_700_000_000_000
 
 
-@dataclass
-class Aged:
-    accepted_ms: int
+def aged(accepted_ms: int) -> Record:
+    return record(OUTCOME, id=bytes(16), accepted_ms=accepted_ms)
 
 
 def value(name: str, **labels: str) -> float:
@@ -37,7 +37,7 @@ def test_a_weighted_observation_is_as_many_single_ones() -> None:
 
 def test_handled_counts_records_and_their_age() -> None:
     labels = {"station": "test", "channel": "sms", "priority": "critical"}
-    records = [Aged(NOW_MS - 40)] * 3 + [Aged(NOW_MS - 3_000), Aged(NOW_MS + 5)]
+    records = [aged(NOW_MS - 40)] * 3 + [aged(NOW_MS - 3_000), aged(NOW_MS + 5)]
     handled("test", Channel.SMS, Priority.CRITICAL, "sent", records, now_ms=NOW_MS)
     assert value("tidings_notifications_total", outcome="sent", **labels) == 5
     assert value("tidings_latency_seconds_bucket", le="0.005", **labels) == 1  # a clock that is behind counts as no age
@@ -46,7 +46,7 @@ def test_handled_counts_records_and_their_age() -> None:
 
 
 def test_a_record_without_channel_has_the_label_none() -> None:
-    handled("test", 0, 0, "invalid", [Aged(NOW_MS)], now_ms=NOW_MS)
+    handled("test", 0, 0, "invalid", [aged(NOW_MS)], now_ms=NOW_MS)
     assert value("tidings_notifications_total", station="test", channel="none", priority="none", outcome="invalid") == 1
 
 

@@ -179,3 +179,9 @@ def test_parts(fast: Implementation) -> None:
     for number in (-1, 256):
         with pytest.raises(ValueError):
             fast.records.pack_parts([(number, b"")])
+
+
+def test_ages_counts_records_by_their_acceptance(fast: Implementation) -> None:
+    made = [fast.records.record(layout.OUTCOME, id=ID, accepted_ms=at) for at in (7, 7, -1, 7, 2**40, -1)]
+    assert fast.records.ages(made) == {7: 3, -1: 2, 2**40: 1}
+    assert fast.records.ages([]) == {}
