@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from core import members, poison
+from core import members, poison, tasks
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import LedgerUnavailable, StoreError, StoreFull, StoreUnavailable
 from core.lane import Lane
@@ -112,24 +112,33 @@ class StationLoop:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Works until `stop` is called and what was in hand is settled (or DRAIN_S are over)."""
+        """Works until `stop` is called and what was in hand is settled (or DRAIN_S are over).
+
+        Raises:
+            Exception: a bug ended a lane or the heartbeat; a process that goes on without it would be taken for a living one.
+        """
         await self._open()
-        lanes = asyncio.gather(*(self._run_lane(lane) for lane in self._lanes))
+        lanes = [asyncio.create_task(self._run_lane(lane)) for lane in self._lanes]
         beats = asyncio.create_task(self._keep_beating())
+        stopping = asyncio.create_task(self._until_stopping())
         try:
-            await self._stopping.wait()
-            await asyncio.wait_for(lanes, DRAIN_S)
-        except TimeoutError:
-            log.warning("drain took too long: entries in hand are left to others", extra={"station": self.station})
+            done, _ = await asyncio.wait((stopping, beats, *lanes), return_when=asyncio.FIRST_COMPLETED)
+            if self._stopping.is_set():
+                done, late = await asyncio.wait(lanes, timeout=DRAIN_S)
+                if late:
+                    log.warning("drain took too long: entries in hand are left to others", extra={"station": self.station})
+            for task in done:
+                task.result()
         finally:
-            lanes.cancel()
-            beats.cancel()
-            await asyncio.gather(lanes, beats, return_exceptions=True)
+            await tasks.end(stopping, beats, *lanes)
             await self._leave()
 
     def stop(self) -> None:
         """Begins the drain; `run` returns when it is done. Safe to call from a signal handler."""
         self._stopping.set()
+
+    async def _until_stopping(self) -> None:
+        await self._stopping.wait()
 
     @property
     def living(self) -> Sequence[str]:

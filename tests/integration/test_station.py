@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from core import keys
+from core import keys, members
 from core.census import census
 from core.errors import LedgerUnavailable
 from core.ids import new_id
@@ -236,3 +236,35 @@ async def test_what_was_set_back_is_ours_though_the_lane_is_not_any_more(store: 
         async with running(store, two):
             await eventually(lambda: empty(store), 20)
     assert (one.seen, two.seen) == (["mine"], [])
+
+
+async def test_a_driver_that_swallows_the_cancellation_of_a_heartbeat_does_not_hold_the_drain_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[str] = []
+    honest = members.Members.beat
+
+    async def beat(self: members.Members) -> list[str]:
+        beats.append("begun")
+        if len(beats) == 2:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+        return await honest(self)
+
+    monkeypatch.setattr(members.Members, "beat", beat)
+    loop = StationLoop(store, "dispatcher", keys.DISPATCHERS, sources, Notebook(), partitions=1)
+    task = asyncio.create_task(loop.run())
+    await eventually(lambda: len(beats) == 2, 10)
+    loop.stop()
+    await asyncio.wait_for(task, 10)
+    assert await members.list_members(store, "dispatcher") == []
+
+
+async def test_a_bug_in_a_lane_ends_the_process_instead_of_leaving_the_lane_unread(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Streams, "wait_for_new", lambda *_: 1 / 0)
+    loop = StationLoop(store, "dispatcher", keys.DISPATCHERS, sources, Notebook(), partitions=1)
+    with pytest.raises(ExceptionGroup, match="unhandled"):
+        await asyncio.wait_for(loop.run(), 10)
+    assert await members.list_members(store, "dispatcher") == []
