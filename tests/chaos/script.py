@@ -72,7 +72,7 @@ def weather(seed: int) -> dict[str, Any]:
 
 
 CHANNELS = ("email", "sms", "push", "in_app")
-SHARES = (44, 8, 8, 40)  # as in life, what costs money or a connection each is rarer
+SHARES = (52, 3, 3, 42)  # as in life, what costs money or a connection each is rarer
 PRIORITIES = ("critical", "high", "medium", "low")
 PEOPLE = 500
 

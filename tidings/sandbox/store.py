@@ -8,11 +8,12 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from sys import intern
 from typing import Any
 
 MAX_MESSAGES = 20_000
 MAX_BYTES = 256 * 1024 * 1024  # of texts; the rest of a message is small
-MAX_COUNTED = 200_000  # notifications; about 500 bytes each
+MAX_COUNTED = 1_500_000  # notifications; about 250 bytes each, as most arrive once
 PAGE_EVERY_S = 0.1  # a watcher hears of new messages in batches, so that a flood of them cannot drown it
 PAGE_MOST = 200
 PAGE_CHARS = 400  # of a message's text that a watcher is told
@@ -96,7 +97,7 @@ class Store:
         self._messages: deque[Message] = deque()
         self._bytes = 0
         self._seq = 0
-        self._counts: OrderedDict[str, dict[str, int]] = OrderedDict()
+        self._counts: OrderedDict[str, str | dict[str, int]] = OrderedDict()  # where it arrived once, or how often where
         self.totals: dict[str, int] = {}  # by provider
         self.refused: dict[str, int] = {}  # answered with an error, by provider
         self._watchers: set[asyncio.Event] = set()
@@ -113,13 +114,20 @@ class Store:
             self._bytes -= self._messages.popleft().size
         self.totals[message.provider] = self.totals.get(message.provider, 0) + 1
         if message.notification_id:
-            where = f"{message.provider}/{message.device}"
-            counts = self._counts.setdefault(message.notification_id, {})
-            counts[where] = counts.get(where, 0) + 1
+            self._count(message.notification_id, intern(f"{message.provider}/{message.device}"))
             if len(self._counts) > max_counted:
                 self._counts.popitem(last=False)
         self.changed()
         return message
+
+    def _count(self, notification_id: str, where: str) -> None:
+        before = self._counts.get(notification_id)
+        if before is None:
+            self._counts[notification_id] = where
+            return
+        counts = {before: 1} if isinstance(before, str) else before
+        counts[where] = counts.get(where, 0) + 1
+        self._counts[notification_id] = counts
 
     def refuse(self, provider: str) -> None:
         """Count a call that was answered with an error."""
@@ -146,7 +154,8 @@ class Store:
 
     def counts(self, provider: str = "") -> Iterator[tuple[str, dict[str, int]]]:
         """How often each notification arrived: id, then `provider/device` to times."""
-        for notification_id, counts in self._counts.items():
+        for notification_id, found in self._counts.items():
+            counts = {found: 1} if isinstance(found, str) else found
             kept = {where: n for where, n in counts.items() if not provider or where.startswith(provider + "/")}
             if kept:
                 yield notification_id, kept
