@@ -88,7 +88,8 @@ def _password(path: Path) -> str:
 def valkey(folder: Path, *, durable: bool = True) -> Recipe:
     """A Valkey that keeps its data in `folder`; `durable` writes an append-only file, synced every second.
 
-    Nobody else may be using the folder. It never evicts: a full Valkey refuses, and the gateway says so.
+    Nobody else may be using the folder. It never evicts: a full Valkey refuses, and the gateway says so. The values are
+    those of deploy/redis.conf, which says why.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     held, password = reserve_port(), _password(folder / "password")
@@ -101,6 +102,8 @@ def valkey(folder: Path, *, durable: bool = True) -> Recipe:
         "maxmemory-policy noeviction",
         f"appendonly {'yes' if durable else 'no'}",
         "appendfsync everysec",
+        "auto-aof-rewrite-percentage 100",
+        "auto-aof-rewrite-min-size 512mb",
         'save ""',
         "daemonize no",
     ]

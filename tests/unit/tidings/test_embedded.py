@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
+from core.store import Store
 from tests.helpers import psql, redis_command
 from tidings import embedded
 
@@ -111,3 +112,17 @@ def test_a_process_id_that_a_killed_server_left_behind_is_not_believed(closed_fo
                 assert psql(url, "SELECT 1") == "1"
         finally:
             another.kill()
+
+
+async def test_valkey_runs_as_what_is_shipped_for_production(closed_folder: Path) -> None:
+    shipped = (Path(__file__).parents[3] / "deploy" / "redis.conf").read_text().splitlines()
+    settings = dict(line.split(maxsplit=1) for line in shipped if line and line[0] != "#")
+    assert len(settings) > 5
+    with embedded.running(embedded.valkey(closed_folder / "v"), closed_folder / "v.log") as url:
+        store = await Store.connect(url)
+        for name, value in settings.items():
+            before, _, after = await store.send(  # as Valkey understands it: 512mb is a number
+                [["CONFIG", "GET", name], ["CONFIG", "SET", name, value.strip('"')], ["CONFIG", "GET", name]]
+            )
+            assert before == after or name == "maxmemory"
+        await store.close()
