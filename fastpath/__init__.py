@@ -8,6 +8,7 @@ from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableM
 from fastpath.values import Route, Rule
 
 try:
+    from fastpath.books import join_frames, lacking, outcome_frame, overdue
     from fastpath.dedupe import LocalFilter, content_hash, murmur3
     from fastpath.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
     from fastpath.render import Compiled, RenderCache, compile_parts, fallback
@@ -17,6 +18,7 @@ try:
 
     NATIVE, WHY = True, ""
 except ImportError as error:
+    from fastpath.pure.books import join_frames, lacking, outcome_frame, overdue
     from fastpath.pure.dedupe import LocalFilter, content_hash, murmur3
     from fastpath.pure.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
     from fastpath.pure.render import Compiled, RenderCache, compile_parts, fallback
@@ -45,7 +47,11 @@ __all__ = [
     "compile_parts",
     "content_hash",
     "fallback",
+    "join_frames",
+    "lacking",
     "murmur3",
+    "outcome_frame",
+    "overdue",
     "pack_ack",
     "pack_command",
     "pack_commands",

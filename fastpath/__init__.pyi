@@ -1,5 +1,6 @@
 """Types of the façade: whichever implementation is in use, it has these."""
 
+from fastpath.books import join_frames, lacking, outcome_frame, overdue
 from fastpath.dedupe import LocalFilter, content_hash, murmur3
 from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
 from fastpath.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
@@ -31,7 +32,11 @@ __all__ = [
     "compile_parts",
     "content_hash",
     "fallback",
+    "join_frames",
+    "lacking",
     "murmur3",
+    "outcome_frame",
+    "overdue",
     "pack_ack",
     "pack_command",
     "pack_commands",

@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from fastpath import dedupe, layout, records, render, resp, router
+from fastpath import books, dedupe, layout, records, render, resp, router
+from fastpath.pure import books as pure_books
 from fastpath.pure import dedupe as pure_dedupe
 from fastpath.pure import records as pure_records
 from fastpath.pure import render as pure_render
@@ -23,10 +24,11 @@ class Implementation:
     dedupe: Any
     render: Any
     resp: Any
+    books: Any
 
 
-NATIVE = Implementation(records, router, dedupe, render, resp)
-PURE = Implementation(pure_records, pure_router, pure_dedupe, pure_render, pure_resp)
+NATIVE = Implementation(records, router, dedupe, render, resp, books)
+PURE = Implementation(pure_records, pure_router, pure_dedupe, pure_render, pure_resp, pure_books)
 
 # No deadline: tests assert behaviour, never time.
 THOROUGH = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
