@@ -4,13 +4,13 @@ Whether an attempt is repeated is core.retry's decision; here it is only carried
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.model import Class, ErrorClass, Priority, Station, Status
 from core.retry import Dead, Decision, Expire, Fail, Retry, Unknown, decide
 from core.streams import Wait
-from fastpath import Record, Writer, pack_frame
-from fastpath.layout import OUTCOME
+from fastpath import Record, outcome_frame, pack_frame, unpack_frame
 from senders.provider import Answer
 
 EXPIRED = "expired"  # code of an outcome that no provider caused
@@ -31,31 +31,30 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Aftermath:
-    """What an item leaves behind.
+    """What items leave behind.
 
     Attributes:
-        outcomes: for the ledger, in their order; the last one's status is where the delivery stands.
-        wait: the record with its next attempt's time.
-        letter: the record for the dead-letter stream.
+        frame: their outcomes for the ledger, in their order; b"" for none.
+        status: where their deliveries stand now.
+        wait: the record of an item with its next attempt's time.
+        letter: the record of an item for the dead-letter stream.
     """
 
-    outcomes: tuple[Record, ...]
+    frame: bytes
+    status: Status
     wait: Wait | None = None
     letter: Record | None = None
 
     @property
-    def status(self) -> Status:
-        """Where the delivery stands now."""
-        return Status(self.outcomes[-1].status)
+    def outcomes(self) -> list[Record]:
+        """The outcomes as records."""
+        return unpack_frame(self.frame)
 
 
-@dataclass(frozen=True, slots=True)
-class _When:
-    """Which attempt an event belongs to, when it happened and when the attempt began (0: it did not)."""
-
-    attempt: int
-    now_ms: int
-    begun_ms: int = 0
+def after_success(items: Sequence[Record], provider: str, answer: Answer, *, begun_ms: int, now_ms: int) -> Aftermath:
+    """What follows when one call took all of `items`; times as in `after_answer`."""
+    steps = (Status.SENT, Status.DELIVERED) if answer.status is Status.DELIVERED else (Status.SENT,)
+    return Aftermath(_outcomes(items, steps, provider, answer, begun_ms=begun_ms, now_ms=now_ms), steps[-1])
 
 
 def after_answer(
@@ -72,11 +71,9 @@ def after_answer(
 
     `alternative`: another provider is well and could take it at once.
     """
-    attempt = item.attempt + 1
-    when = _When(attempt, now_ms, begun_ms)
     if answer.error_class is ErrorClass.NONE:
-        steps = (Status.SENT, Status.DELIVERED) if answer.status is Status.DELIVERED else (Status.SENT,)
-        return Aftermath(tuple(_outcome(item, status, provider, answer, when) for status in steps))
+        return after_success([item], provider, answer, begun_ms=begun_ms, now_ms=now_ms)
+    attempt = item.attempt + 1
     decision = decide(
         attempt=attempt - item.extra,  # a replay begins the backoff anew
         error_class=answer.error_class,
@@ -89,22 +86,23 @@ def after_answer(
         alternative=alternative,
         rng=policy.rng,
     )
-    outcome = _outcome(item, _status_of(decision, answer.error_class), provider, answer, when)
+    status = _status_of(decision, answer.error_class)
+    frame = _outcomes([item], [status], provider, answer, begun_ms=begun_ms, now_ms=now_ms)
     if not isinstance(decision, Retry | Dead):
-        return Aftermath((outcome,))
+        return Aftermath(frame, status)
     spent = item.attempt if answer.error_class is ErrorClass.UNREACHABLE else attempt  # who saw nothing counts nothing
     tried = item.replace(
         attempt=spent, error_class=answer.error_class, provider=provider, code=answer.code, reason=answer.reason
     )
     if isinstance(decision, Dead):
-        return Aftermath((outcome,), letter=tried)
-    return Aftermath((outcome,), wait=Wait(pack_frame([tried]), decision.due_ms, spent))
+        return Aftermath(frame, status, letter=tried)
+    return Aftermath(frame, status, wait=Wait(pack_frame([tried]), decision.due_ms, spent))
 
 
 def after_expiry(item: Record, now_ms: int) -> Aftermath:
     """What follows when the time of `item` was over before an attempt began."""
     answer = Answer(Status.FAILED, code=EXPIRED, reason="its expires_at passed before it could be sent")
-    return Aftermath((_outcome(item, Status.EXPIRED, "", answer, _When(item.attempt, now_ms)),))
+    return Aftermath(_outcomes([item], [Status.EXPIRED], "", answer, begun_ms=0, now_ms=now_ms), Status.EXPIRED)
 
 
 def _status_of(decision: Decision, error_class: ErrorClass) -> Status:
@@ -122,55 +120,21 @@ def _status_of(decision: Decision, error_class: ErrorClass) -> Status:
             return Status.UNKNOWN
 
 
-def _outcome(item: Record, status: Status, provider: str, answer: Answer, when: _When) -> Record:
-    """An event of the delivery. Its fixed fields (type, recipient) are in the dispatcher's first outcome of it already."""
-    return _write(
-        item.id,
-        item.priority,
-        item.klass,
-        item.channel,
-        status,
-        Station.SENDER,
-        item.platform,
-        item.device,
-        when.attempt,
-        answer.error_class,
-        item.version,
-        answer.units,
-        item.accepted_ms,
-        when.now_ms,
-        item.expires_ms,
-        item.queued_ms,
-        when.begun_ms,
-        provider,
-        answer.provider_id,
-        answer.code,
-        answer.reason,
+def _outcomes(
+    items: Sequence[Record], statuses: Sequence[Status], provider: str, answer: Answer, *, begun_ms: int, now_ms: int
+) -> bytes:
+    """Events of deliveries; `begun_ms` 0: there was no attempt."""
+    return outcome_frame(
+        items,
+        statuses,
+        station=Station.SENDER,
+        attempts=1 if begun_ms else 0,
+        at_ms=now_ms,
+        begun_ms=begun_ms,
+        error_class=answer.error_class,
+        units=answer.units,
+        provider=provider,
+        provider_id=answer.provider_id,
+        code=answer.code,
+        reason=answer.reason,
     )
-
-
-_write = Writer(
-    OUTCOME,
-    (
-        "priority",
-        "klass",
-        "channel",
-        "status",
-        "station",
-        "platform",
-        "device",
-        "attempt",
-        "error_class",
-        "version",
-        "extra",
-        "accepted_ms",
-        "at_ms",
-        "expires_ms",
-        "queued_ms",
-        "sending_ms",
-        "provider",
-        "provider_id",
-        "code",
-        "reason",
-    ),
-)

@@ -6,7 +6,8 @@ While all places of the turnstile are taken, groups go on filling: calls grow wi
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from core.model import Priority
 from senders.provider import Answer, Desk, Message
@@ -19,26 +20,21 @@ Flush = Callable[[Sequence[Message]], Awaitable[Answers]]
 class _Share:
     """What one `send` still waits for."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, desk: Desk, size: int) -> None:
+        self.desk = desk
         self._left = size
         self.failure: Exception | None = None
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def settle(self, failure: Exception | None = None) -> None:
-        """One message less."""
-        self._left -= 1
+    def settle(self, count: int, failure: Exception | None = None) -> None:
+        """So many messages less."""
+        self._left -= count
         self.failure = self.failure or failure
         if self._left == 0 and not self.over.done():
             self.over.set_result(None)
 
 
-@dataclass(slots=True)
-class _Place:
-    """A message that waits for company."""
-
-    message: Message
-    desk: Desk
-    share: _Share
+_Place = tuple[_Share, Message]  # a message that waits for company
 
 
 class Batcher:
@@ -61,11 +57,11 @@ class Batcher:
         """See senders.provider.Carrier."""
         if not messages:
             return
-        share = _Share(len(messages))
+        share = _Share(desk, len(messages))
         urgent: set[Hashable] = set()
         for message in messages:
             key = self._key(message)
-            self._groups.setdefault(key, deque()).append(_Place(message, desk, share))
+            self._groups.setdefault(key, deque()).append((share, message))
             if message.record.priority == Priority.CRITICAL:
                 urgent.add(key)
         for key in {self._key(message): None for message in messages}:
@@ -95,7 +91,7 @@ class Batcher:
         call.add_done_callback(self._calls.discard)
 
     async def _call(self, key: Hashable) -> None:
-        urgency = min((place.message.record.priority for place in self._groups.get(key, ())), default=Priority.LOW)
+        urgency = min((message.record.priority for _, message in self._groups.get(key, ())), default=Priority.LOW)
         async with self._turnstile.pass_(urgency):
             self._starting[key] -= 1
             await self._deliver(self._take(key))
@@ -109,26 +105,36 @@ class Batcher:
         return places
 
     async def _deliver(self, places: Sequence[_Place]) -> None:
-        begun: list[_Place] = []
-        for place in places:
-            if await place.desk.begin(place.message):
-                begun.append(place)
-            else:
-                place.share.settle()
+        begun: list[tuple[_Share, Sequence[Message]]] = []
+        for share, group in groupby(places, itemgetter(0)):
+            wanted = [message for _, message in group]
+            found = await share.desk.begin_all(wanted)
+            if found:
+                begun.append((share, found))
+            if refused := len(wanted) - len(found):
+                share.settle(refused)
         if not begun:
             return
         failure: Exception | None = None
         try:
-            answers = await self._flush([place.message for place in begun])
-            for place, answer in zip(begun, answers, strict=True):
-                place.desk.end(place.message, answer)
+            answers = await self._flush([message for _, found in begun for message in found])
+            _end(begun, answers)
         except Exception as error:  # a bug; each `send` raises it, so that nobody waits for ever
             failure = error
-        for place in begun:
-            place.share.settle(failure)
+        for share, found in begun:
+            share.settle(len(found), failure)
 
     async def close(self) -> None:
         """Waits for the calls that are under way."""
         for timer in self._timers.values():
             timer.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
+
+
+def _end(begun: Sequence[tuple[_Share, Sequence[Message]]], answers: Answers) -> None:
+    """Ends what was begun; those of one `send` that share an answer in one step."""
+    places = [(share, message) for share, found in begun for message in found]
+    told = list(zip(places, answers, strict=True))
+    for (share, _), group in groupby(told, lambda each: (each[0][0], id(each[1]))):
+        same = list(group)
+        share.desk.end_all([message for (_, message), _ in same], same[0][1])

@@ -4,26 +4,27 @@ An entry that is claimed from a dead sender resumes where these steps left it. K
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from core import metrics
 from core.clock import Clock
 from core.keys import CHANNEL_NAMES
-from core.model import Channel, Status
+from core.model import Channel, ErrorClass, Status
 from core.station import Batch
 from core.streams import Entry, Settlement, Wait
-from fastpath import Record, pack_frame, unpack_parts
-from senders.aftermath import Aftermath, RetryPolicy, after_answer, after_expiry
-from senders.provider import Answer, Message
+from fastpath import Record, overdue, pack_frame
+from senders.aftermath import Aftermath, RetryPolicy, after_answer, after_expiry, after_success
+from senders.provider import Answer, Desk, Message
 from senders.tally import Tally
-from senders.tracing import close_span, open_span
+from senders.tracing import close_spans, open_spans
 
 SAVE_ITEMS = 50  # progress is saved after so many items,
 SAVE_S = 0.05  # or so long after the first one that is not saved
 UNSAVED_MAX = 200  # no attempt begins while so many are not saved: the bound on what a crash can send twice while Redis is away
 
 
-class BatchDesk:
+class BatchDesk(Desk):
     """senders.provider.Desk of one batch."""
 
     def __init__(
@@ -35,8 +36,12 @@ class BatchDesk:
         self._clock = clock
         self._policy = policy
         self._on_dead = on_dead
-        self._tallies = [Tally(entry) for entry in batch.entries]
-        self._places: list[tuple[Tally, int]] = []
+        self._tallies: list[Tally] = []
+        self._owners: list[Tally] = []  # by place
+        for entry in batch.entries:
+            tally = Tally(entry, len(self._owners))
+            self._tallies.append(tally)
+            self._owners += [tally] * len(tally.records)
         self._unsaved = 0
         self._saved = asyncio.Event()
         self._saving: asyncio.Task[None] | None = None
@@ -45,20 +50,13 @@ class BatchDesk:
         self._failure: BaseException | None = None
         self._results: dict[tuple[int, Status], list[Record]] = {}
 
-    def open(self) -> list[Message]:
+    def open(self) -> Sequence[Message]:
         """The batch's messages, but for those that are done already or came too late."""
-        now_ms = self._clock.now_ms()
         messages = []
         for tally in self._tallies:
-            for index, record in enumerate(tally.records):
-                if tally.is_done(index):
-                    continue
-                if record.expires_ms and record.expires_ms <= now_ms:
-                    self._note(tally, index, after_expiry(record, now_ms), now_ms)
-                    continue
-                messages.append(Message(record, unpack_parts(record.content), len(self._places)))
-                self._places.append((tally, index))
-        return messages
+            records, first = tally.records, tally.first
+            messages += [Message(records[index], first + index) for index in tally.still_open(range(len(records)))]
+        return self.in_time(messages)
 
     # What carriers do at the desk ---------------------------------------------------------------------------------------
 
@@ -67,41 +65,63 @@ class BatchDesk:
         """See senders.provider.Desk."""
         return self._batch.draining
 
-    def lapse(self, message: Message) -> bool:
+    def in_time(self, messages: Sequence[Message]) -> Sequence[Message]:
         """See senders.provider.Desk."""
         now_ms = self._clock.now_ms()
-        if not message.record.expires_ms or message.record.expires_ms > now_ms:
-            return False
-        tally, index = self._places[message.place]
-        self._note(tally, index, after_expiry(message.record, now_ms), now_ms)
-        return True
+        late = overdue([message.record for message in messages], now_ms)
+        if not late:
+            return messages
+        for message in [messages[i] for i in late]:
+            tally = self._owners[message.place]
+            self._note(tally, [message.place - tally.first], after_expiry(message.record, now_ms))
+        gone = set(late)
+        return [message for i, message in enumerate(messages) if i not in gone]
 
     def postpone(self, message: Message, due_ms: int) -> None:
         """See senders.provider.Desk."""
-        tally, index = self._places[message.place]
-        record = message.record
-        tally.add(index, Aftermath((), wait=Wait(pack_frame([record]), due_ms, record.attempt)))
-        self._expect_saving()
+        tally, record = self._owners[message.place], message.record
+        wait = Wait(pack_frame([record]), due_ms, record.attempt)
+        tally.add(message.place - tally.first, Aftermath(b"", Status.QUEUED, wait=wait))
+        self._expect_saving(1)
 
-    async def begin(self, message: Message) -> bool:
-        """See senders.provider.Desk."""
-        tally = self._places[message.place][0]
+    async def begin_all(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """See senders.provider.Desk.
+
+        What a crash can send twice is what is begun and not saved: at most UNSAVED_MAX that have ended, and what is at the
+        providers, so a call's messages at most for each call in flight.
+        """
         while self._unsaved >= UNSAVED_MAX and self._failure is None:
             self._saved.clear()
             await self._saved.wait()
-        if tally.lost or self._failure is not None or self._batch.draining.is_set():
-            return False
-        if self.lapse(message):
-            return False
-        message.begun_ms = self._clock.now_ms()
-        message.span = open_span(message.record, self._name)
-        return True
-
-    def end(self, message: Message, answer: Answer) -> None:
-        """See senders.provider.Desk."""
-        tally, index = self._places[message.place]
+        if self._failure is not None or self._batch.draining.is_set():
+            return ()
+        if any(tally.lost for tally in self._tallies):
+            messages = [message for message in messages if not self._owners[message.place].lost]
+        messages = self.in_time(messages)
         now_ms = self._clock.now_ms()
-        close_span(message, answer)
+        for message in messages:
+            message.begun_ms = now_ms
+        open_spans(messages, self._name)
+        return messages
+
+    def end_all(self, messages: Sequence[Message], answer: Answer) -> None:
+        """See senders.provider.Desk."""
+        close_spans(messages, answer)
+        now_ms = self._clock.now_ms()
+        if answer.error_class is not ErrorClass.NONE:
+            for message in messages:
+                self._end_failed(message, answer, now_ms)
+            return
+        for tally, group in groupby(messages, lambda message: self._owners[message.place]):
+            one, *others = group
+            indexes = tally.still_open([message.place - tally.first for message in (one, *others)])
+            if indexes:
+                items = [tally.records[index] for index in indexes]
+                found = after_success(items, one.provider, answer, begun_ms=one.begun_ms, now_ms=now_ms)
+                self._note(tally, indexes, found)
+
+    def _end_failed(self, message: Message, answer: Answer, now_ms: int) -> None:
+        tally = self._owners[message.place]
         aftermath = after_answer(
             message.record,
             message.provider,
@@ -116,16 +136,18 @@ class BatchDesk:
         if aftermath.letter is not None:
             metrics.DEAD_LETTERS.labels(self._name).inc()
             self._on_dead()
-        self._note(tally, index, aftermath, now_ms)
+        self._note(tally, tally.still_open([message.place - tally.first]), aftermath)
 
-    def _note(self, tally: Tally, index: int, aftermath: Aftermath, now_ms: int) -> None:
-        record = tally.records[index]
-        tally.add(index, aftermath)
-        self._results.setdefault((record.priority, aftermath.status), []).append(record)
-        self._expect_saving()
+    def _note(self, tally: Tally, indexes: Sequence[int], aftermath: Aftermath) -> None:
+        if not indexes:
+            return
+        tally.add_all(indexes, aftermath)
+        records = [tally.records[index] for index in indexes]
+        self._results.setdefault((records[0].priority, aftermath.status), []).extend(records)  # an entry has one priority
+        self._expect_saving(len(indexes))
 
-    def _expect_saving(self) -> None:
-        self._unsaved += 1
+    def _expect_saving(self, items: int) -> None:
+        self._unsaved += items
         if self._saving is None and not self._closing:
             if self._unsaved >= SAVE_ITEMS:
                 self._start_saving()

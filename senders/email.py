@@ -5,12 +5,16 @@ from collections.abc import Mapping, Sequence
 from core.errors import ConfigError
 from core.model import Channel, ErrorClass, Part
 from core.settings import Settings
+from fastpath import lacking
 from senders.gate import Gate
 from senders.provider import Desk, Message, Provider, fault
 from senders.routes import Routes
 from senders.selection import email_selection
 from senders.sendgrid import SendGrid
 from senders.smtp import Smtp
+
+_TEXTS = bytes((Part.HTML, Part.TEXT))
+NO_CONTENT = fault(ErrorClass.PERMANENT, "no_content", "the template rendered to an empty e-mail")
 
 
 class EmailChannel:
@@ -21,13 +25,11 @@ class EmailChannel:
 
     async def send(self, messages: Sequence[Message], desk: Desk) -> None:
         """See senders.provider.Carrier."""
-        whole = []
-        for message in messages:
-            if message.parts.get(Part.HTML) or message.parts.get(Part.TEXT):
-                whole.append(message)
-            elif await desk.begin(message):
-                desk.end(message, fault(ErrorClass.PERMANENT, "no_content", "the template rendered to an empty e-mail"))
-        await self.routes.send(whole, desk)
+        empty = set(lacking([message.record for message in messages], _TEXTS))
+        if empty:
+            desk.end_all(await desk.begin_all([message for i, message in enumerate(messages) if i in empty]), NO_CONTENT)
+            messages = [message for i, message in enumerate(messages) if i not in empty]
+        await self.routes.send(messages, desk)
 
     async def close(self) -> None:
         """See senders.provider.Carrier."""

@@ -25,19 +25,16 @@ class InAppChannel:
 
     async def send(self, messages: Sequence[Message], desk: Desk) -> None:
         """See senders.provider.Carrier. Storing twice is storing once, so an entry may be handed in again at any time."""
-        begun = []
         for message in messages:
             message.provider = NAME
-            if await desk.begin(message):
-                begun.append(message)
+        begun = await desk.begin_all(messages)
         if not begun:
             return
+        answer = delivered()
         with calling(NAME, "store inbox", begun) as call:
             await self._ledger.inbox.store([item_of(message) for message in begun])
-            call.answered(delivered().error_class)
-        answer = delivered()
-        for message in begun:
-            desk.end(message, answer)
+            call.answered(answer.error_class)
+        desk.end_all(begun, answer)
         await self._poke({message.record.address for message in begun})
 
     async def _poke(self, recipients: set[str]) -> None:

@@ -12,16 +12,14 @@ from opentelemetry.trace import Span
 
 from core.ids import format_id
 from core.model import ErrorClass, Part, Status
-from fastpath import Record
+from fastpath import Record, unpack_parts
 
 
-@dataclass(slots=True)
 class Message:
-    """One delivery in a sender's hand.
+    """One delivery in a sender's hand. Slim, as most of a batch are only looked at: what is in it is unpacked when asked for.
 
     Attributes:
         record: the delivery, as the dispatcher wrote it (or the attempt before this one).
-        parts: what to say, UTF-8, by core.model.Part.
         place: its place among the records of the batch; the desk's own business.
         provider: name of the provider that was chosen for this attempt.
         begun_ms: when the attempt began, milliseconds since the epoch; 0 before.
@@ -29,13 +27,27 @@ class Message:
         alternative: after a failure: another provider is well and could take it at once.
     """
 
-    record: Record
-    parts: dict[int, bytes]
-    place: int = 0
-    provider: str = ""
-    begun_ms: int = 0
-    span: Span | None = None
-    alternative: bool = False
+    __slots__ = ("_parts", "alternative", "begun_ms", "place", "provider", "record", "span")
+
+    def __init__(self, record: Record, place: int = 0, provider: str = "") -> None:
+        self.record = record
+        self.place = place
+        self.provider = provider
+        self.begun_ms = 0
+        self.span: Span | None = None
+        self.alternative = False
+        self._parts: dict[int, bytes] | None = None
+
+    @property
+    def parts(self) -> dict[int, bytes]:
+        """What to say, UTF-8, by core.model.Part.
+
+        Raises:
+            FrameError: the content is damaged.
+        """
+        if self._parts is None:
+            self._parts = unpack_parts(self.record.content)
+        return self._parts
 
     @property
     def id(self) -> str:
@@ -92,31 +104,43 @@ def fault(error_class: ErrorClass, code: str, reason: str, *, retry_after_ms: in
 
 
 class Desk(Protocol):
-    """Keeps the books of attempts. Every attempt is begun and ended here, and nothing is sent that was not begun."""
+    """Keeps the books of attempts. Every attempt is begun and ended here, and nothing is sent that was not begun.
+
+    Messages of one call are begun and ended together: the books are kept for all of them in one step.
+    """
 
     @property
     def draining(self) -> asyncio.Event:
         """Set when the process was asked to stop: nothing begins any more, and nobody waits for it."""
         ...
 
-    def lapse(self, message: Message) -> bool:
-        """Whether the message's time is over; if so that is noted, and the message is done."""
+    def in_time(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Those whose time is not over; of the others that is noted, and they are done."""
         ...
 
     def postpone(self, message: Message, due_ms: int) -> None:
         """Puts a message that was not begun aside until `due_ms` (since the epoch): no attempt, no event, nothing in hand."""
         ...
 
-    async def begin(self, message: Message) -> bool:
-        """Notes that the attempt begins now; call it right before the step that cannot be undone.
+    async def begin_all(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Notes that attempts begin now, those of one call; call it right before the step that cannot be undone.
 
-        False: do not send it, and do not call `end` (it expired, the process drains, or another one has it by now).
+        Returns those that may be sent, in their order. Do not send the others, and do not call `end_all` for them (they
+        expired, the process drains, or another one has them by now).
         """
         ...
 
-    def end(self, message: Message, answer: Answer) -> None:
-        """Notes the attempt's answer."""
+    def end_all(self, messages: Sequence[Message], answer: Answer) -> None:
+        """Notes the answer to attempts that were begun together, by one provider."""
         ...
+
+    async def begin(self, message: Message) -> bool:
+        """`begin_all` of one message: whether it may be sent."""
+        return bool(await self.begin_all((message,)))
+
+    def end(self, message: Message, answer: Answer) -> None:
+        """`end_all` of one message."""
+        self.end_all((message,), answer)
 
 
 class Carrier(Protocol):

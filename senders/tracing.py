@@ -15,11 +15,16 @@ from senders.provider import Answer, Message
 _NO_ATTRIBUTES: Mapping[str, str | int] = {}
 
 
-def open_span(record: Record, channel: str) -> Span | None:
-    """A span for one attempt, under the trace that the delivery carries; None if it is not sampled."""
-    if not telemetry.enabled() or not record.traceparent:
-        return None
-    parent = telemetry.parse_traceparent(record.traceparent)
+def open_spans(messages: Sequence[Message], channel: str) -> None:
+    """A span for the attempt at each message whose trace is sampled, under the trace that the delivery carries."""
+    if not telemetry.enabled():
+        return
+    for message in messages:
+        message.span = _open_span(message.record, channel)
+
+
+def _open_span(record: Record, channel: str) -> Span | None:
+    parent = telemetry.parse_traceparent(record.traceparent) if record.traceparent else None
     if parent is None or not parent.trace_flags.sampled:
         return None
     attributes: dict[str, str | int] = {"tidings.notification_id": format_id(record.id)}
@@ -28,16 +33,17 @@ def open_span(record: Record, channel: str) -> Span | None:
     return telemetry.tracer().start_span(f"send {channel}", context, kind=SpanKind.CONSUMER, attributes=attributes)
 
 
-def close_span(message: Message, answer: Answer) -> None:
-    """Ends the attempt's span with its answer."""
-    span = message.span
-    if span is None:
-        return
-    span.set_attribute("tidings.provider", message.provider)
-    if answer.error_class is not ErrorClass.NONE:
-        span.set_status(StatusCode.ERROR, answer.code)
-    span.end()
-    message.span = None
+def close_spans(messages: Sequence[Message], answer: Answer) -> None:
+    """Ends the attempts' spans with their answer."""
+    for message in messages:
+        span = message.span
+        if span is None:
+            continue
+        span.set_attribute("tidings.provider", message.provider)
+        if answer.error_class is not ErrorClass.NONE:
+            span.set_status(StatusCode.ERROR, answer.code)
+        span.end()
+        message.span = None
 
 
 class Call:

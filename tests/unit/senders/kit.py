@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from core.ids import new_id
 from core.model import Channel, Class, Part, Priority
-from fastpath import Record, pack_parts, record, unpack_parts
+from fastpath import Record, pack_parts, record
 from fastpath.layout import DELIVERY
 from senders.provider import Answer, Desk, Message
 
@@ -43,7 +43,7 @@ def delivery(
 
 
 def message(item: Record, *, place: int = 0, provider: str = "") -> Message:
-    return Message(item, unpack_parts(item.content), place, provider)
+    return Message(item, place, provider)
 
 
 def messages(items: Iterable[Record]) -> list[Message]:
@@ -64,23 +64,24 @@ class Notes(Desk):
     def draining(self) -> asyncio.Event:
         return self._draining
 
-    def lapse(self, message: Message) -> bool:
-        return False
+    def in_time(self, messages: Sequence[Message]) -> Sequence[Message]:
+        return messages
 
     def postpone(self, message: Message, due_ms: int) -> None:
         self.postponed[message.place] = due_ms
 
-    async def begin(self, message: Message) -> bool:
-        if message.place in self.refuse:
-            return False
-        message.begun_ms = NOW
-        self.begun.append(message.place)
-        return True
+    async def begin_all(self, messages: Sequence[Message]) -> Sequence[Message]:
+        begun = [message for message in messages if message.place not in self.refuse]
+        for message in begun:
+            message.begun_ms = NOW
+            self.begun.append(message.place)
+        return begun
 
-    def end(self, message: Message, answer: Answer) -> None:
-        assert message.place in self.begun
-        assert message.place not in self.answers, "ended twice"
-        self.answers[message.place] = answer
+    def end_all(self, messages: Sequence[Message], answer: Answer) -> None:
+        for message in messages:
+            assert message.place in self.begun
+            assert message.place not in self.answers, "ended twice"
+            self.answers[message.place] = answer
 
     @property
     def only(self) -> Answer:
