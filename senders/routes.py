@@ -134,13 +134,11 @@ class _Voyage:
 
     async def _refuse(self, name: str, messages: Sequence[Message]) -> None:
         answer = fault(ErrorClass.MISCONFIGURED, UNCONFIGURED, f"{name} is not configured; set TIDINGS_{name.upper()}__*")
-        for message in messages:
-            if await self._desk.begin(message):
-                self._desk.end(message, answer)
+        self._desk.end_all(await self._desk.begin_all(messages), answer)
 
     async def _pass(self, gate: Gate, provider: Provider, urgency: int, messages: Sequence[Message]) -> None:
         """As many as may pass are handed over, the rest goes on waiting meanwhile."""
-        messages = [message for message in messages if not self._desk.lapse(message)]
+        messages = self._desk.in_time(messages)
         if not messages:
             return
         if gate.state is State.OPEN and self._routes.flow_beside(gate):
@@ -167,7 +165,7 @@ class _Voyage:
             self._embark(messages)
 
 
-class GateDesk:
+class GateDesk(Desk):
     """senders.provider.Desk of those that were let through one gate together: looks once more, and reports what came of it."""
 
     def __init__(self, desk: Desk, gate: Gate, routes: Routes, *, probe: bool) -> None:
@@ -182,29 +180,31 @@ class GateDesk:
         """See senders.provider.Desk."""
         return self._desk.draining
 
-    def lapse(self, message: Message) -> bool:
+    def in_time(self, messages: Sequence[Message]) -> Sequence[Message]:
         """See senders.provider.Desk."""
-        return self._desk.lapse(message)
+        return self._desk.in_time(messages)
 
     def postpone(self, message: Message, due_ms: int) -> None:
         """See senders.provider.Desk."""
         self._desk.postpone(message, due_ms)
 
-    async def begin(self, message: Message) -> bool:
-        """See senders.provider.Desk. Also no if the gate has closed since; those are in `turned_away`."""
+    async def begin_all(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """See senders.provider.Desk. Also none if the gate has closed since; those are in `turned_away`."""
         if not self._probe and not self._gate.passable:
-            self.turned_away.append(message)
-            return False
-        begun = await self._desk.begin(message)
+            self.turned_away += messages
+            return ()
+        begun = await self._desk.begin_all(messages)
         if self._probe and not begun:
             self._gate.forgo()
         return begun
 
-    def end(self, message: Message, answer: Answer) -> None:
+    def end_all(self, messages: Sequence[Message], answer: Answer) -> None:
         """See senders.provider.Desk."""
         self._gate.report(answer, probe=self._probe)
         if answer.error_class is not ErrorClass.NONE:
-            record = message.record
-            selection = self._routes.selection(record)
-            message.alternative = selection.alternative(record, message.provider, self._routes.conditions())
-        self._desk.end(message, answer)
+            conditions = self._routes.conditions()
+            for message in messages:
+                record = message.record
+                selection = self._routes.selection(record)
+                message.alternative = selection.alternative(record, message.provider, conditions)
+        self._desk.end_all(messages, answer)
