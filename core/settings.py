@@ -12,7 +12,7 @@ from pydantic_settings import NoDecode
 
 from core.ids import MAX_PARTITIONS
 
-EmailProvider = Literal["sendgrid", "smtp"]
+EmailProvider = Literal["sendgrid", "smtp", "discard"]
 ProviderName = Literal["sendgrid", "smtp", "twilio", "fcm", "apns"]
 
 
@@ -221,7 +221,7 @@ class Settings(BaseModel):
     refuse_at: Share = 0.90
     """share at which all but critical is refused with RESOURCE_EXHAUSTED"""
     email_providers: EmailProviders = ("sendgrid",)
-    """e-mail providers that share the e-mails by provider_weights and stand in for each other: sendgrid, smtp"""
+    """who share the e-mails by provider_weights and stand in for each other: sendgrid, smtp; or discard alone: sends nothing"""
     email_from: str = ""
     """sender address of e-mails, e.g. Shop <news@shop.example>"""
     email_routes: dict[str, EmailProvider] = {}

@@ -1,4 +1,4 @@
-"""The e-mail channel: rendered messages to SendGrid or a mail server."""
+"""The e-mail channel: rendered messages to SendGrid, a mail server or, for a load test, nobody."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,6 +6,7 @@ from core.errors import ConfigError
 from core.model import Channel, ErrorClass, Part
 from core.settings import Settings
 from fastpath import lacking
+from senders.discard import Discard
 from senders.gate import Gate
 from senders.provider import Desk, Message, Provider, fault
 from senders.routes import Routes
@@ -40,16 +41,21 @@ def open_email(settings: Settings, gates: Mapping[str, Gate] | None = None) -> E
     """The channel with the providers that are configured.
 
     Raises:
-        ConfigError: there is no sender address, or a provider that is asked for has no credentials.
+        ConfigError: there is no sender address, a provider that is asked for has no credentials, or discard shares with others.
     """
-    if "@" not in settings.email_from + settings.smtp.from_:
+    asked = {*settings.email_providers, *settings.email_routes.values()}
+    if Discard.name in settings.email_providers and len(set(settings.email_providers)) > 1:
+        raise ConfigError("TIDINGS_EMAIL_PROVIDERS: discard stands alone: beside others it would lose a share of the e-mails")
+    if asked != {Discard.name} and "@" not in settings.email_from + settings.smtp.from_:
         raise ConfigError("TIDINGS_EMAIL_FROM: is not set; set it to a sender address, e.g. Shop <news@shop.example>")
     providers: dict[str, Provider] = {}
     if settings.sendgrid.api_key.get_secret_value():
         providers["sendgrid"] = SendGrid(settings)
     if settings.smtp.host:
         providers["smtp"] = Smtp(settings)
-    missing = {*settings.email_providers, *settings.email_routes.values()} - providers.keys()
+    if Discard.name in asked:
+        providers[Discard.name] = Discard()
+    missing = asked - providers.keys()
     if missing:
         wanted = {"sendgrid": "TIDINGS_SENDGRID__API_KEY", "smtp": "TIDINGS_SMTP__HOST"}
         raise ConfigError("\n".join(f"{wanted[name]}: is not set, and e-mail goes by {name}" for name in sorted(missing)))

@@ -42,8 +42,8 @@ def desk_of(*entries: Sequence[Record], done: bytes = b"", redis: Redis | None =
     return BatchDesk(batch, Channel.EMAIL, ManualClock(NOW), POLICY)
 
 
-def people(count: int, **more: int) -> list[Record]:
-    return [delivery(f"u{i}@example.org", **more) for i in range(count)]
+def people(count: int, *, expires_ms: int = 0) -> list[Record]:
+    return [delivery(f"u{i}@example.org", expires_ms=expires_ms) for i in range(count)]
 
 
 def outcomes(settlement: Settlement) -> list[tuple[bytes, Status]]:
