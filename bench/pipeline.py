@@ -2,8 +2,9 @@
 
 Real processes as `tidings up` starts them: gateway, Valkey (AOF everysec), dispatcher, senders, ledger, PostgreSQL. Templates
 in five languages, half of them HTML with a loop, half plain variables; one in ten repeats another's content within its dedupe
-window and must be suppressed. Deliveries go to the in-app channel (stored in PostgreSQL), or with --channel email by
-SendGrid's API to the sandbox. Requests are made before the clock starts; it stops when the ledger has recorded the last one.
+window and must be suppressed. Deliveries go to a provider in the senders' process that takes e-mails and sends nothing
+(senders/discard.py), or with --provider to the inbox in PostgreSQL or by SendGrid's API to the sandbox. Requests are made
+before the clock starts (bench/load.py); it stops when the ledger has recorded the last one, and the books must be equal then.
 """
 
 import argparse
@@ -13,33 +14,35 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 import fastpath
+from bench.load import REPEAT_EVERY, Load, offer
 from bench.meter import counters, cpu_seconds, machine, resident_bytes, spread, spreads
+from core import keys
+from core.config import load_settings
+from core.model import Channel, Priority
+from core.settings import Settings
+from core.store import Store
 from ledger import Ledger
 from ledger.values import StoredRecipient
 from tidings.aio import AsyncClient
 from tidings.embedded import HOST
 from tidings.up.run import running
 from tidings.up.supervisor import System
-from tidings.v1 import notifications_pb2 as pb
-from tidings.v1.types_pb2 import Channel
 
-SEND_BATCH = "/tidings.v1.NotificationsService/SendBatch"
 LANGUAGES = ("en", "de", "fr", "es", "pl")
-REPEAT_EVERY = 10  # one in so many repeats the one before it
-WINDOW_S = 3600
 POLL_S = 0.2  # a look costs the station that is looked at milliseconds
 SETTLE_S = 10.0  # what is recorded is settled a moment later
 STALL_S = 60.0  # no progress for so long ends a run
+HALT_S = 3.0  # after this every sender knows that its channel is halted
 PLAIN = "{{ name }}: {{ order }} ({{ total }})"
 LOOP = "<h1>{{ name }}</h1><ul>{% for item in items %}<li>{{ item.title }}: {{ item.price }}</li>{% endfor %}</ul>"
+CHANNELS = {"discard": "email", "sendgrid": "email", "in_app": "in_app"}  # by provider
+LOST = ("failed", "dead", "expired", "unknown")  # how a delivery must not end here
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,112 +75,155 @@ async def prepare(system: System, client: AsyncClient, recipients: int) -> None:
         await ledger.close()
 
 
-def requests(count: int, batch: int, recipients: int, channel: str, dice: random.Random) -> list[bytes]:
-    """Encoded SendBatchRequests of `count` notifications in all."""
-    wanted = [Channel.Value(f"CHANNEL_{channel.upper()}")]
-    run = f"{dice.getrandbits(48):012x}"
-    items: list[pb.Notification] = []
-    for i in range(count):
-        if i % REPEAT_EVERY == REPEAT_EVERY - 1:
-            items.append(items[-1])
-            continue
-        one = pb.Notification(type="order_update", template=("plain", "loop")[i % 2], channels=wanted, source="bench")
-        one.recipient.recipient_id = f"person-{dice.randrange(recipients)}"
-        one.dedupe_window.FromSeconds(WINDOW_S)
-        goods = [{"title": f"thing {dice.randrange(1000)}", "price": f"{dice.randrange(100)}.00"} for _ in range(3)]
-        one.data.update({"name": f"Person {i}", "order": f"{run}-{i}", "total": f"{i}.00", "items": goods})
-        items.append(one)
-    chunks = [items[start : start + batch] for start in range(0, count, batch)]
-    return [pb.SendBatchRequest(notifications=chunk).SerializeToString() for chunk in chunks]
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Counters of the last two stations: notifications since the processes started."""
 
+    delivered: float = 0
+    recorded: float = 0  # with their end
+    suppressed: float = 0
+    lost: float = 0
 
-async def offer(system: System, bodies: Sequence[bytes], calls: int) -> float:
-    """Sends everything, `calls` requests at a time; seconds until the last answer.
-
-    Raises:
-        RuntimeError: an item was refused.
-    """
-    waiting = iter(bodies)
-    answers: list[bytes] = []
-    metadata = (("authorization", f"Bearer {system.api_key}"),)
-
-    async def caller(channel: grpc.aio.Channel) -> None:
-        # Bytes in, bytes out: encoding is no part of the path.
-        rpc: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(SEND_BATCH)
-        for body in waiting:
-            answers.append(await rpc(body, metadata=metadata, timeout=60))
-
-    began = time.perf_counter()
-    async with grpc.aio.insecure_channel(system.ports.target) as channel:
-        await asyncio.gather(*(caller(channel) for _ in range(calls)))
-    taken = time.perf_counter() - began
-    for answer in answers:
-        for result in pb.SendBatchResponse.FromString(answer).results:
-            if not result.notification_id:
-                raise RuntimeError(f"refused: {result.error}")
-    return taken
+    def since(self, before: "Stand") -> "Stand":
+        """What came after `before`."""
+        return Stand(
+            self.delivered - before.delivered,
+            self.recorded - before.recorded,
+            self.suppressed - before.suppressed,
+            self.lost - before.lost,
+        )
 
 
 class Watch:
-    """Looks at the counters of the last two stations until everything went through them."""
+    """Looks at the counters of the last two stations until everything went through them.
 
-    def __init__(self, system: System, channel: str) -> None:
+    Attributes:
+        last: what the last look saw.
+    """
+
+    def __init__(self, system: System, provider: str) -> None:
         metrics = {name: f"http://{HOST}:{port}/metrics" for name, port in system.ports.metrics.items()}
-        self._sender, self._ledger = metrics[f"sender-{channel}"], metrics["ledger"]
-        self._arrival = "delivered" if channel == "in_app" else "sent"
+        self._sender, self._ledger = metrics[f"sender-{CHANNELS[provider]}"], metrics["ledger"]
+        self._arrival = "delivered" if provider == "in_app" else "sent"
+        self.last = Stand()
+        self._news = asyncio.Event()
 
-    async def look(self) -> tuple[float, float]:
-        """Notifications delivered, and recorded with their end, since the processes started."""
+    async def news(self) -> None:
+        """Waits for the next look."""
+        await self._news.wait()
+
+    async def look(self) -> Stand:
+        """The counters now."""
         sender, ledger = await counters(self._sender), await counters(self._ledger)
-        return sender.get(self._arrival, 0), ledger.get(self._arrival, 0) + ledger.get("suppressed", 0)
+        arrived, suppressed = ledger.get(self._arrival, 0), ledger.get("suppressed", 0)
+        lost = sum(found.get(end, 0) for found in (sender, ledger) for end in LOST)
+        self.last = Stand(sender.get(self._arrival, 0), arrived + suppressed, suppressed, lost)
+        self._news.set()
+        self._news = asyncio.Event()
+        return self.last
 
-    async def until(self, delivered: float, recorded: float, began: float) -> tuple[float, float]:
-        """Seconds since `began` until so many are delivered, and recorded.
+    async def until(self, before: Stand, delivered: float, recorded: float, began: float) -> tuple[float, float]:
+        """Seconds since `began` until so many are delivered, and recorded, on top of `before`.
 
         Raises:
             RuntimeError: nothing moves any more.
         """
         delivered_s = 0.0
-        last, moved = (0.0, 0.0), time.perf_counter()
+        last, moved = Stand(), time.perf_counter()
         while True:
-            now_at = await self.look()
+            found = (await self.look()).since(before)
             now = time.perf_counter()
-            if now_at != last:
-                last, moved = now_at, now
-            if not delivered_s and now_at[0] >= delivered:
+            if found != last:
+                last, moved = found, now
+            if not delivered_s and found.delivered >= delivered:
                 delivered_s = now - began
-            if delivered_s and now_at[1] >= recorded:
+            if delivered_s and found.recorded >= recorded:
                 return delivered_s, now - began
             if now - moved > STALL_S:
-                raise RuntimeError(
-                    f"stalled: delivered {now_at[0]:.0f} of {delivered:.0f}, recorded {now_at[1]:.0f} of {recorded:.0f}"
-                )
+                raise RuntimeError(f"stalled at {found}: {delivered:.0f} were to be delivered, {recorded:.0f} recorded")
             await asyncio.sleep(POLL_S)
 
 
-async def measure(system: System, pids: dict[str, int], bodies: Sequence[bytes], knobs: argparse.Namespace) -> Run:
+async def measure(system: System, pids: dict[str, int], load: Load, watch: Watch, knobs: argparse.Namespace) -> Run:
     """One run."""
     count: int = knobs.count
-    repeats = count // REPEAT_EVERY
-    watch = Watch(system, knobs.channel)
-    delivered, recorded = await watch.look()
-    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    repeats = load.repeats(count)
+    before = await watch.look()
+
+    async def room(answered: int) -> None:
+        while answered * knobs.batch - watch.last.since(before).recorded >= knobs.ahead:
+            await watch.news()
+
+    used_before = {name: cpu_seconds(pid) for name, pid in pids.items()}
     own, began = time.process_time(), time.perf_counter()
-    accepting = asyncio.create_task(offer(system, bodies, knobs.calls))
-    delivered_s, recorded_s = await watch.until(delivered + count - repeats, recorded + count, began)
-    used = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()} | {"bench": time.process_time() - own}
-    accepted_s = await accepting
+    offering = asyncio.create_task(offer(system.ports.target, system.api_key, load.bodies(count), knobs.calls, room))
+    watching = asyncio.create_task(watch.until(before, count - repeats, count, began))
+    await asyncio.wait((offering, watching), return_when=asyncio.FIRST_EXCEPTION)
+    if offering.done() and (error := offering.exception()) is not None:
+        watching.cancel()
+        raise error
+    delivered_s, recorded_s = await watching
+    used = {name: cpu_seconds(pid) - used_before[name] for name, pid in pids.items()} | {"bench": time.process_time() - own}
+    accepted_s = await offering
+    found = (await watch.look()).since(before)
+    if found != Stand(count - repeats, count, repeats, 0):
+        raise RuntimeError(f"the books are not equal: {count} accepted, {repeats} of them repeats; {found}")
     cpu_us = {name: round(seconds / count * 1e6, 2) for name, seconds in used.items() if seconds}
     return Run(count / accepted_s, (count - repeats) / delivered_s, count / recorded_s, cpu_us)
 
 
+async def weigh(
+    system: System, client: AsyncClient, pids: dict[str, int], load: Load, watch: Watch, knobs: argparse.Namespace
+) -> dict[str, float]:
+    """Bytes that one notification takes while it waits before its provider; outside the clock, with the channel halted."""
+    channel = CHANNELS[knobs.provider]
+    store = await Store.connect(system.settings.redis_url)
+    try:
+        await client.halt_channel(channel, "the bench weighs what is queued")  # type: ignore[arg-type]
+        await asyncio.sleep(HALT_S)
+        before, resident, began = await watch.look(), resident_bytes(pids["valkey"]), time.perf_counter()
+        await offer(system.ports.target, system.api_key, load.bodies(knobs.queued), knobs.calls, _always)
+        queued = knobs.queued - load.repeats(knobs.queued)
+        names = [keys.outbound(p, Channel[channel.upper()], pr) for p in range(system.settings.partitions) for pr in Priority]
+        await _only_queued(client, channel)
+        found = await store.send([["MEMORY", "USAGE", name, "SAMPLES", 0] for name in names])
+        grown = resident_bytes(pids["valkey"]) - resident
+        await client.resume_channel(channel)  # type: ignore[arg-type]
+        await watch.until(before, queued, knobs.queued, began)
+    finally:
+        await store.close()
+    return {
+        "redis_bytes_per_queued": round(sum(size or 0 for size in found) / queued, 1),
+        "redis_resident_bytes_per_queued": round(grown / queued, 1),  # with what stays: dedupe marks, idempotency keys
+    }
+
+
+async def _always(answered: int) -> None:
+    """There is room."""
+
+
+async def _only_queued(client: AsyncClient, channel: str) -> None:
+    """Waits until nothing is on its way but before the channel's providers."""
+    await _until_empty(client, lambda stream: stream.startswith(f"out:{channel}"))
+
+
 async def check_books(client: AsyncClient) -> None:
     """Raises RuntimeError if anything is left on the way."""
+    await _until_empty(client, lambda stream: False)
+
+
+async def _until_empty(client: AsyncClient, may_stay: Callable[[str], bool]) -> None:
     ends = time.monotonic() + SETTLE_S
-    while left := {s.stream: s.depth for s in (await client.stations()).streams if s.depth}:
+    while left := {s.stream: s.depth for s in (await client.stations()).streams if s.depth and not may_stay(s.stream)}:
         if time.monotonic() > ends:
             raise RuntimeError(f"left in the streams: {left}")
         await asyncio.sleep(POLL_S)
+
+
+def settings_of(provider: str) -> Settings:
+    """What the environment says, with e-mails by `provider`."""
+    given = load_settings(partial=True)
+    return given if provider == "in_app" else given.model_copy(update={"email_providers": (provider,)})
 
 
 async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
@@ -186,18 +232,22 @@ async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
     def say(line: str) -> None:
         print(line, file=sys.stderr)
 
-    dice = random.Random(knobs.seed)
     runs: list[Run] = []
+    given = settings_of(knobs.provider)
     with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
-        async with running(Path(folder) / "data", say, fixed_ports=False) as (system, supervisor), system.client() as client:
+        up = running(Path(folder) / "data", say, fixed_ports=False, given=given)
+        async with up as (system, supervisor), system.client() as client:
             await prepare(system, client, knobs.recipients)
+            load = Load(knobs.batch, knobs.recipients, CHANNELS[knobs.provider], random.Random(knobs.seed))
+            watch = Watch(system, knobs.provider)
             for i in range(knobs.runs + 1):
-                bodies = requests(knobs.count, knobs.batch, knobs.recipients, knobs.channel, dice)
-                found = await measure(system, supervisor.pids, bodies, knobs)
+                found = await measure(system, supervisor.pids, load, watch, knobs)
                 await check_books(client)
                 say(f"{'run ' + str(i) if i else 'warm-up'}: {found}")
                 runs += [found] if i else []
             memory = {name: round(resident_bytes(pid) / 2**20) for name, pid in supervisor.pids.items()}
+            weights = await weigh(system, client, supervisor.pids, load, watch, knobs)
+            await check_books(client)
     return {
         "workload": "pipeline",
         **machine(),
@@ -207,6 +257,7 @@ async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
         "recorded_per_s": spread(run.recorded_per_s for run in runs),
         "cpu_us": spreads([run.cpu_us for run in runs]),
         "cpu_us_sum": spread((sum(run.cpu_us.values()) for run in runs), 1),
+        **weights,
         "resident_mib": memory,
     }
 
@@ -217,8 +268,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=50_000, help="notifications in a run")
     parser.add_argument("--batch", type=int, default=500, help="notifications in a call")
     parser.add_argument("--calls", type=int, default=4, help="calls at a time")
+    parser.add_argument(
+        "--ahead", type=int, default=300_000, help="accepted and not yet recorded at most: no more is sent then"
+    )
+    parser.add_argument("--queued", type=int, default=20_000, help="notifications that are weighed in their queue")
     parser.add_argument("--recipients", type=int, default=10_000)
-    parser.add_argument("--channel", choices=("in_app", "email"), default="in_app")
+    parser.add_argument("--provider", choices=tuple(CHANNELS), default="discard", help="where deliveries go")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--allow-pure", action="store_true", help="measure although the native modules are not built")
