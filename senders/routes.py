@@ -16,7 +16,7 @@ from fastpath import Record
 from senders.breaker import State
 from senders.gate import Gate
 from senders.provider import Answer, Desk, Message, Provider, fault
-from senders.selection import WELL, Condition, Selection
+from senders.selection import Condition, Selection
 
 UNCONFIGURED = "not_configured"  # our code: the provider that should take it has no credentials
 PATIENCE_S = 1.0  # after waiting so long at one gate the others are looked at again, and the message's expiry
@@ -116,15 +116,19 @@ class _Voyage:
     def _embark(self, messages: Sequence[Message]) -> None:
         """Chooses a provider for each and sends them to its gate, each priority on its own."""
         conditions = self._routes.conditions()
+        wanting = {name for name, found in conditions.items() if found.wanting}
         groups: dict[tuple[str, int], list[Message]] = {}
         for message in messages:
             record = message.record
             name = self._routes.selection(record).choose(record, conditions)
-            found = conditions.get(name, WELL)
-            if found.wanting:
-                conditions[name] = replace(found, wanting=False)  # one message is probe enough
+            if name in wanting:
+                wanting.remove(name)
+                conditions[name] = replace(conditions[name], wanting=False)  # one message is probe enough
             message.provider = name
-            groups.setdefault((name, record.priority), []).append(message)
+            group = groups.get((name, record.priority))
+            if group is None:
+                group = groups[name, record.priority] = []
+            group.append(message)
         for (name, urgency), group in groups.items():
             provider = self._routes.provider(name)
             if provider is None:

@@ -6,6 +6,7 @@ the weights stand.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 from core.model import ErrorClass, Platform, Priority
@@ -14,6 +15,7 @@ from fastpath import Record
 from senders.breaker import State
 
 FLOOR = 0.02  # of its weight stays with a provider that fails: how else would it be known to be well again
+ROUTES_KEPT = 1_000  # answers for types: asked for each message, and types are few
 UNWELL = 0.5  # from this share of failures on a provider is nobody's second choice
 
 
@@ -155,6 +157,7 @@ def email_selection(settings: Settings) -> Selection:
     exact = {t: name for t, name in settings.email_routes.items() if not t.endswith("*")}
     prefixes = sorted((t[:-1] for t in settings.email_routes if t.endswith("*")), key=len, reverse=True)
 
+    @lru_cache(ROUTES_KEPT)
     def route(type_: str) -> str:
         found = exact.get(type_)
         if found is None:
