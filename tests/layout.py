@@ -38,9 +38,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "aiohttp.web": ("gateway", SANDBOX, *TESTS),
     "aiosmtpd": (SANDBOX, *TESTS),
     "http.server": (),
-    "aiohttp": ("senders", SANDBOX, *TESTS),  # anything of it but aiohttp.web is the client
-    "aiosmtplib": ("senders", *TESTS),
-    "httpx": ("senders", *TESTS),
+    "aiohttp": ("senders", SANDBOX, "bench.rivals", *TESTS),  # anything of it but aiohttp.web is the client
+    "aiosmtplib": ("senders", "bench.rivals", *TESTS),
+    "httpx": ("senders", "bench.rivals", *TESTS),
     "requests": ("senders",),
     "smtplib": TESTS,
     "http.client": TESTS,
