@@ -6,9 +6,12 @@ purpose is worthless for another.
 
 import hashlib
 import hmac
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 
 import jwt
+import orjson
 
 from core.errors import BadId, BadToken
 from core.ids import format_id, parse_id
@@ -27,13 +30,24 @@ class Receipt:
     device: int
 
 
+@lru_cache(16)
 def _key(secret: str, purpose: bytes) -> bytes:
     return hmac.digest(secret.encode(), purpose, hashlib.sha256)
 
 
 def sign_receipt(secret: str, id: bytes, channel: Channel, device: int) -> str:
     """A token that proves, when it comes back, that the delivery (notification id, channel, device) arrived."""
-    return jwt.encode({"n": format_id(id), "c": int(channel), "d": device}, _key(secret, _RECEIPT), algorithm=_ALGORITHM)
+    # PyJWT reads the key and encodes the header anew for each token: ten times as much, and a push signs one (a test compares).
+    claims = orjson.dumps({"n": format_id(id), "c": int(channel), "d": device})
+    signed = _HEADER + b"." + _base64(claims)
+    return (signed + b"." + _base64(hmac.digest(_key(secret, _RECEIPT), signed, hashlib.sha256))).decode()
+
+
+def _base64(raw: bytes) -> bytes:
+    return urlsafe_b64encode(raw).rstrip(b"=")
+
+
+_HEADER = _base64(b'{"alg":"HS256","typ":"JWT"}')
 
 
 def read_receipt(secret: str, token: str) -> Receipt:

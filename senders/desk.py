@@ -47,6 +47,7 @@ class BatchDesk(Desk):
         self._saving: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
+        self._lost = False  # one of the entries at least
         self._failure: BaseException | None = None
         self._results: dict[tuple[int, Status], list[Record]] = {}
 
@@ -95,7 +96,7 @@ class BatchDesk(Desk):
             await self._saved.wait()
         if self._failure is not None or self._batch.draining.is_set():
             return ()
-        if any(tally.lost for tally in self._tallies):
+        if self._lost:
             messages = [message for message in messages if not self._owners[message.place].lost]
         messages = self.in_time(messages)
         now_ms = self._clock.now_ms()
@@ -182,6 +183,7 @@ class BatchDesk(Desk):
         self._saved.set()
         for (tally, _), is_ours in zip(news, ours, strict=True):
             tally.lost = tally.lost or not is_ours
+            self._lost = self._lost or tally.lost
 
     def _take(self) -> list[tuple[Tally, Settlement]]:
         self._unsaved = 0

@@ -1,8 +1,8 @@
 """Spans and request times of senders: one span per traced delivery, one around each call to a provider. No addresses."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, StatusCode, set_span_in_context
 
@@ -56,6 +56,13 @@ class Call:
         self._span = span
         self._started = time.perf_counter()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self._span is not None:
+            self._span.end()
+
     def answered(self, error_class: ErrorClass, *, code: str = "", status: int = 0) -> None:
         """Notes the answer: its class, the provider's code if it is an error, and the HTTP status if there was one."""
         result = "ok" if error_class is ErrorClass.NONE else error_class.name.lower()
@@ -69,15 +76,16 @@ class Call:
             self._span.set_status(StatusCode.ERROR, result)
 
 
-@contextmanager
 def calling(
     provider: str, name: str, messages: Sequence[Message], attributes: Mapping[str, str | int] = _NO_ATTRIBUTES
-) -> Iterator[Call]:
-    """A client span around one call for `messages`: a child of the first one's span, linked both ways with all others."""
+) -> Call:
+    """One call for `messages`, to be used as a context; its span, if one of theirs is traced, ends with it.
+
+    The span is a client's: a child of the first one's span, linked both ways with all others.
+    """
     spans = [m.span for m in messages if m.span is not None]
     if not spans:
-        yield Call(provider, None)
-        return
+        return Call(provider, None)
     first, *others = spans
     told: dict[str, str | int] = {"tidings.provider": provider, "tidings.batch": len(messages), **attributes}
     span = telemetry.tracer().start_span(
@@ -89,7 +97,4 @@ def calling(
     )
     for other in others:
         other.add_link(span.get_span_context())
-    try:
-        yield Call(provider, span)
-    finally:
-        span.end()
+    return Call(provider, span)

@@ -21,13 +21,14 @@ class Turnstile:
     @asynccontextmanager
     async def pass_(self, urgency: int) -> AsyncIterator[None]:
         """Holds a place while the block runs."""
-        await self._enter(urgency)
+        await self.enter(urgency)
         try:
             yield
         finally:
-            self._leave()
+            self.leave()
 
-    async def _enter(self, urgency: int) -> None:
+    async def enter(self, urgency: int) -> None:
+        """Waits for a place; whoever got one gives it back by `leave`."""
         if self._free:
             self._free -= 1
             return
@@ -37,10 +38,11 @@ class Turnstile:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave()  # the place was ours already: hand it on
+                self.leave()  # the place was ours already: hand it on
             raise
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Hands the place to the next one, or frees it."""
         while self._waiters:
             turn = heapq.heappop(self._waiters)[2]
             if not turn.done():
@@ -73,12 +75,14 @@ async def _work(
     failures: list[Exception],
 ) -> None:
     for message in todo:
-        async with turnstile.pass_(message.record.priority):
+        await turnstile.enter(message.record.priority)
+        try:
             if not await desk.begin(message):
                 continue
-            try:
-                answer = await attempt(message)
-            except Exception as error:
-                failures.append(error)
-                continue
-            desk.end(message, answer)
+            answer = await attempt(message)
+        except Exception as error:
+            failures.append(error)
+            continue
+        finally:
+            turnstile.leave()
+        desk.end(message, answer)

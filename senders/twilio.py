@@ -54,7 +54,10 @@ class RebasedClient(AsyncTwilioHttpClient):  # type: ignore[misc]  # twilio ship
         user, password = kwargs.pop("auth")
         login = base64.b64encode(f"{user}:{password}".encode()).decode()  # its parent's way of it is deprecated by aiohttp
         headers = {**kwargs.pop("headers"), "Authorization": f"Basic {login}"}
-        response = await super().request(method, url, *args, **{**kwargs, "headers": headers, "timeout": TIMEOUT_S})
+        form = urlencode(kwargs.pop("data"), doseq=True).encode()  # aiohttp's own way of it costs three times as much
+        response = await super().request(
+            method, url, *args, **{**kwargs, "data": form, "headers": headers, "timeout": TIMEOUT_S}
+        )
         if response.status_code >= 300:
             raise Refused(response.status_code, response.headers, response.text)
         return response

@@ -34,13 +34,13 @@ async def test_the_urgent_go_first() -> None:
 async def test_a_cancelled_waiter_leaves_its_place_to_others() -> None:
     gate = Turnstile(1)
     async with gate.pass_(1):
-        waiters = [asyncio.create_task(gate._enter(1)) for _ in range(2)]
+        waiters = [asyncio.create_task(gate.enter(1)) for _ in range(2)]
         await asyncio.sleep(0)
         waiters[0].cancel()
     await asyncio.wait_for(waiters[1], 1)  # it got the place
-    late = asyncio.create_task(gate._enter(1))
+    late = asyncio.create_task(gate.enter(1))
     await asyncio.sleep(0)
-    gate._leave()  # hands the place to `late`,
+    gate.leave()  # hands the place to `late`,
     late.cancel()  # which is cancelled before it knows
     await asyncio.gather(late, return_exceptions=True)
     async with asyncio.timeout(1), gate.pass_(1):
