@@ -19,6 +19,7 @@ from core.store import Store
 from fastpath import Record, record
 from fastpath.layout import FIRST, OUTCOME
 from gateway.errors import Refusal
+from gateway.room import Room
 from gateway.validate import Draft
 from tidings.v1.types_pb2 import ErrorReason
 
@@ -30,13 +31,14 @@ RULE = "overload"
 
 
 class Admission:
-    """The gateway's doorkeeper. `level` and `pressure` are as of the last look."""
+    """The gateway's doorkeeper. `level` and `pressure` are as of the last look; `room` is where calls wait their turn."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._partitions = settings.partitions
         self._depth = settings.overload_depth
         self._thresholds = Thresholds(settings.shed_low_at, settings.shed_medium_at, settings.refuse_at)
+        self.room = Room()
         self.level = Level.NORMAL
         self.pressure = Pressure(0.0, 0.0)
 
@@ -46,6 +48,11 @@ class Admission:
         if found is not Verdict.ACCEPT:
             SHED.labels(priority_name(priority)).inc()
         return found
+
+    def crowded(self, priority: int) -> Refusal:
+        """What a caller for whom there is no room is told; counted as refused."""
+        SHED.labels(priority_name(priority)).inc()
+        return refused()
 
     async def run(self) -> None:
         """Looks again and again, until cancelled; shows the census on the metrics page as well."""

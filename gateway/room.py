@@ -1,0 +1,91 @@
+"""How many calls that send are worked on at once, and how many may wait for that: what keeps a flood out of memory.
+
+Critical calls have a door of their own and are never turned away. The others share a few places, the most urgent first; who
+finds too many waiting is told to come back, low priority first. So a critical call meets a handful of others in the loop,
+however many have arrived. Counts items, knows nothing of them.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from core.errors import TidingsError
+from core.model import Priority
+
+CRITICAL_PLACES = 32  # with PLACES well below the connections to Redis (core/store.py): each call may hold one
+PLACES = 4  # more would not be quicker: the work is one thread's
+WAITING = 4_000  # items that wait at most: about a second's work
+SHARES: dict[int, float] = {Priority.HIGH: 1.0, Priority.MEDIUM: 0.75}  # how far these may fill it
+LEAST = 0.5  # low, and what has no such priority
+
+
+class Crowded(TidingsError):
+    """Too many wait already."""
+
+
+class Room:
+    """The room of one gateway process.
+
+    Args:
+        critical: critical calls at once.
+        places: other calls at once.
+        waiting: items of other calls that wait at most.
+    """
+
+    def __init__(self, *, critical: int = CRITICAL_PLACES, places: int = PLACES, waiting: int = WAITING) -> None:
+        self._critical = asyncio.Semaphore(critical)
+        self._free = places
+        self._most = waiting
+        self._waiting = 0
+        self._arrivals = itertools.count()
+        self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait for a place."""
+        return self._waiting
+
+    @asynccontextmanager
+    async def place(self, urgency: int, items: int) -> AsyncIterator[None]:
+        """Holds a place while the block runs. `urgency`: a core.model.Priority, the most urgent of the call's items.
+
+        Raises:
+            Crowded: so much waits that this call would have to be forgotten or remembered for too long.
+        """
+        if urgency == Priority.CRITICAL:
+            async with self._critical:
+                yield
+            return
+        await self._enter(urgency, items)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def _enter(self, urgency: int, items: int) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        if self._waiting and self._waiting + items > self._most * SHARES.get(urgency, LEAST):
+            raise Crowded("too many notifications wait to be looked at")
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, (urgency, next(self._arrivals), turn))
+        self._waiting += items
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave()  # the place was ours already: hand it on
+            raise
+        finally:
+            self._waiting -= items
+
+    def _leave(self) -> None:
+        while self._queue:
+            turn = heapq.heappop(self._queue)[2]
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1

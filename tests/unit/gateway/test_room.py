@@ -1,0 +1,95 @@
+"""The gateway's room: critical calls pass, others wait their turn by urgency, and too many are turned away."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from core.model import Priority
+from gateway.room import Crowded, Room
+from tests.helpers import eventually
+
+CRITICAL, HIGH, MEDIUM, LOW = Priority
+
+
+def small() -> Room:
+    return Room(critical=2, places=1, waiting=10)
+
+
+async def visit(room: Room, urgency: int, items: int, done: list[int]) -> None:
+    async with room.place(urgency, items):
+        done.append(urgency)
+
+
+async def test_a_critical_call_does_not_wait_for_others() -> None:
+    room, done = small(), list[int]()
+    async with room.place(LOW, 1):
+        waiting = asyncio.create_task(visit(room, HIGH, 5, []))
+        await eventually(lambda: room.waiting == 5)
+        await visit(room, CRITICAL, 1_000, done)
+        assert done == [CRITICAL]
+    await waiting
+
+
+async def test_critical_calls_are_bounded_and_never_turned_away() -> None:
+    room, done = small(), list[int]()
+    async with AsyncExitStack() as places:
+        for _ in range(2):
+            await places.enter_async_context(room.place(CRITICAL, 1))
+        waiting = [asyncio.create_task(visit(room, CRITICAL, 1_000, done)) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert done == []
+    await asyncio.gather(*waiting)
+    assert done == [CRITICAL] * 20
+
+
+async def test_the_most_urgent_goes_first_and_equals_in_their_order() -> None:
+    room, done = small(), list[int]()
+    async with room.place(MEDIUM, 1):
+        waiting = [asyncio.create_task(visit(room, urgency, 1, done)) for urgency in (LOW, MEDIUM, HIGH, LOW)]
+        await eventually(lambda: room.waiting == 4)
+    await asyncio.gather(*waiting)
+    assert done == [HIGH, MEDIUM, LOW, LOW]
+    assert room.waiting == 0
+
+
+async def test_who_finds_too_many_waiting_is_turned_away_low_first() -> None:
+    room, done = small(), list[int]()
+    async with room.place(MEDIUM, 1):
+        waiting = [asyncio.create_task(visit(room, LOW, 5, done))]
+        await eventually(lambda: room.waiting == 5)
+        for urgency in (LOW, 99):
+            with pytest.raises(Crowded):
+                await visit(room, urgency, 1, done)
+        waiting.append(asyncio.create_task(visit(room, MEDIUM, 2, done)))
+        await eventually(lambda: room.waiting == 7)
+        with pytest.raises(Crowded):
+            await visit(room, MEDIUM, 1, done)
+        waiting.append(asyncio.create_task(visit(room, HIGH, 3, done)))
+        await eventually(lambda: room.waiting == 10)
+        with pytest.raises(Crowded):
+            await visit(room, HIGH, 1, done)
+    await asyncio.gather(*waiting)
+    assert sorted(done) == [HIGH, MEDIUM, LOW]
+
+
+async def test_a_call_larger_than_the_room_waits_when_nobody_else_does() -> None:
+    room, done = small(), list[int]()
+    async with room.place(MEDIUM, 1):
+        waiting = asyncio.create_task(visit(room, LOW, 1_000, done))
+        await eventually(lambda: room.waiting == 1_000)
+    await waiting
+    assert done == [LOW]
+
+
+async def test_who_hangs_up_leaves_its_place_to_the_next() -> None:
+    room, done = small(), list[int]()
+    async with room.place(MEDIUM, 1):
+        gone = [asyncio.create_task(visit(room, HIGH, 3, done)) for _ in range(2)]
+        await eventually(lambda: room.waiting == 6)
+        gone[0].cancel()
+        await eventually(lambda: room.waiting == 3)
+    gone[1].cancel()  # its turn has come, and it does not know yet
+    await asyncio.gather(*gone, return_exceptions=True)
+    await visit(room, LOW, 1, done)
+    assert done == [LOW]
