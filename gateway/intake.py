@@ -21,6 +21,7 @@ from gateway.catalog import Catalog, Facts, Reference
 from gateway.commit import Committer
 from gateway.errors import Refusal, Violation, invalid, refusal_of
 from gateway.idempotency import Ask, Reservations, Reserved
+from gateway.room import Crowded
 from tidings.v1.notifications_pb2 import Notification
 from tidings.v1.types_pb2 import ErrorReason
 
@@ -94,6 +95,19 @@ class Intake:
         Raises:
             StoreError: Redis refused what it should not refuse. That it is away or full is an item's answer.
         """
+        urgency = min((n.priority or Priority.MEDIUM for n in notifications), default=Priority.MEDIUM)
+        try:
+            async with self._admission.room.place(urgency, len(notifications)):
+                return await self._accept(notifications, origin)
+        except Crowded:
+            return [self._crowded(n.priority or Priority.MEDIUM) for n in notifications]
+
+    def _crowded(self, priority: int) -> Refusal:
+        refusal = self._admission.crowded(priority if priority in _PRIORITIES else 0)
+        _refused(refusal, priority)
+        return refusal
+
+    async def _accept(self, notifications: Sequence[Notification], origin: Origin) -> list[Answer]:
         now_ms = self._clock.now_ms()
         checked: list[_Checked] = []
         for start in range(0, len(notifications), SLICE):

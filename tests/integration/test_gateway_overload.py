@@ -1,5 +1,6 @@
 """Under pressure low is shed and said so, then medium, then all but critical are refused; the sum is what was sent."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import grpc
@@ -14,6 +15,7 @@ from core.store import Store
 from core.streams import Append, Streams
 from fastpath import unpack_frame
 from gateway.admission import LOOK_S
+from gateway.room import Room
 from ledger import Ledger
 from tests.helpers import eventually
 from tests.integration.gateway_kit import Door, details, gateway, notification
@@ -127,3 +129,26 @@ async def test_full_redis_is_no_false_ok(door: Door) -> None:
     finally:
         await door.store.send([["CONFIG", "SET", "maxmemory", 0]])
     assert (await door.send(notification(priority=Priority.CRITICAL))).notification_id
+
+
+async def test_a_crowd_of_calls_is_told_to_come_back_and_critical_ones_pass(
+    settings: Settings, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(places=0, waiting=1)
+    monkeypatch.setattr("gateway.admission.Room", lambda: room)
+    async with gateway(settings.model_copy(update={"partitions": 1}), store, ledger) as door:
+        await door.put()
+        stuck = asyncio.create_task(door.send(notification(priority=Priority.LOW)))
+        await eventually(lambda: room.waiting == 1)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await door.send(notification(priority=Priority.HIGH))
+        reason, _, delay = details(refused.value)
+        assert (refused.value.code(), reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "ERROR_REASON_OVERLOADED")
+        assert delay is not None and delay >= 1
+        request = notifications_pb2.SendBatchRequest(notifications=[notification(priority=Priority.LOW)] * 2)
+        results = (await door.notifications.SendBatch(request, metadata=door.auth)).results
+        assert [result.error.code for result in results] == [grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]] * 2
+        assert all(not result.HasField("error") for result in await send_all(door))  # one of them is critical
+        assert (await door.send(notification(priority=Priority.CRITICAL))).notification_id
+        stuck.cancel()
+        await asyncio.gather(stuck, return_exceptions=True)
