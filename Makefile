@@ -7,7 +7,7 @@ ROOMS := core dispatcher fastpath gateway ledger senders tidings tests $(wildcar
 BUILT_FROM := pyproject.toml setup.py $(wildcard proto/tidings/v1/*.proto fastpath/*.pyx fastpath/*.pxd)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up test lint chaos bench build lock clean
+.PHONY: help demo up test lint chaos flood bench build lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this
@@ -32,6 +32,9 @@ lint: .venv/.ready ## Run all linters
 N ?= 20000
 chaos: .venv/.ready ## Kill, pause and starve everything while N notifications flow, then reconcile: make chaos N=20000 SEED=7
 	@$(BIN)/python -m tests.chaos --count $(N) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+flood: .venv/.ready ## Offer ten times what can be delivered for a minute: sums, memory, critical p99: make flood ARGS="--seconds 20"
+	@$(BIN)/python -m tests.flood $(ARGS)
 
 bench: .venv/.ready ## Run the benchmarks
 	$(BIN)/python -m bench $(ARGS)
