@@ -82,6 +82,11 @@ def health(channel: Channel) -> str:
     return f"{PREFIX}:health:{CHANNEL_NAMES[channel]}"
 
 
+def arrivals(provider: str, minute: int) -> str:
+    """Hash: what became of what a provider took, of one minute (since the epoch), see core/arrivals.py."""
+    return f"{PREFIX}:arrivals:{provider}:{minute}"
+
+
 def members(station: str) -> str:
     """Sorted set: living processes of a station by the time (ms) of their last heartbeat."""
     return f"{PREFIX}:members:{station}"

@@ -94,6 +94,9 @@ PROVIDER_BREAKER = Gauge(
     "tidings_provider_breaker", "A provider's circuit breaker: 0 closed, 1 half open, 2 open", ["provider"]
 )
 PROVIDER_SHARE = Gauge("tidings_provider_share", "A provider's share of its channel's notifications, 0 to 1", ["provider"])
+PROVIDER_HEALTH = Gauge(
+    "tidings_provider_health", "What a provider's answers, their time and its receipts leave of 1", ["provider", "by"]
+)
 CHANNEL_HALTED = Gauge("tidings_channel_halted", "1 while a channel is halted, else 0", ["channel"])
 PROVIDER_EVENTS = Counter("tidings_provider_events", "Events that providers and apps told", ["provider", "result"])
 
@@ -114,6 +117,7 @@ METRICS = (
     DEAD_LETTERS,
     PROVIDER_BREAKER,
     PROVIDER_SHARE,
+    PROVIDER_HEALTH,
     CHANNEL_HALTED,
     PROVIDER_EVENTS,
 )

@@ -11,13 +11,16 @@ import asyncio
 import heapq
 import itertools
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 
+from core.arrivals import MINUTE_MS
 from core.bucket import Bucket
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import StoreError
 from core.model import ErrorClass, Priority
 from senders.breaker import FAULTS, Breaker, State
+from senders.health import Health
 from senders.provider import Answer
 from senders.selection import Condition
 
@@ -25,8 +28,6 @@ log = logging.getLogger("tidings.senders")
 
 POLL_S = 0.25  # who waits for a clock looks at it this often
 LINGER_S = 0.02  # tokens gather for so long between two waves, so that calls do not carry one message each
-HALF_LIFE_MS = 30_000  # after this an answer says half as much about the provider's health
-PRIOR = 5.0  # good answers that everybody is credited with: one failure among few proves little
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,37 +49,14 @@ class _Waiter:
     turn: asyncio.Future[Pass] = field(compare=False)
 
 
-class Health:
-    """The share of failures among recent answers, older ones fading away."""
-
-    def __init__(self) -> None:
-        self._bad = self._all = 0.0
-        self._at_ms = 0
-
-    def note(self, failed: bool, now_ms: int) -> None:
-        """Takes in an answer."""
-        self._fade(now_ms)
-        self._bad += failed
-        self._all += 1
-
-    def failures(self, now_ms: int) -> float:
-        """The share of failures now, 0.0 to 1.0."""
-        self._fade(now_ms)
-        return self._bad / (self._all + PRIOR)
-
-    def _fade(self, now_ms: int) -> None:
-        left = 0.5 ** (max(now_ms - self._at_ms, 0) / HALF_LIFE_MS)
-        self._bad *= left
-        self._all *= left
-        self._at_ms = max(now_ms, self._at_ms)
-
-
 class Gate:
     """The gate of one provider in one process.
 
     Attributes:
         name: the provider's name.
         held: while True nobody passes (the channel is halted).
+        trust: what its receipts leave of its weight, 0.0 to 1.0, see senders/health.py.
+        taken: messages it took and will tell about later, by minute of acceptance; whoever counts them takes them out.
     """
 
     def __init__(
@@ -86,6 +64,8 @@ class Gate:
     ) -> None:
         self.name = name
         self.held = False
+        self.trust = 1.0
+        self.taken: Counter[int] = Counter()
         self._bucket = bucket
         self._breaker = breaker or Breaker()
         self._clock = clock
@@ -108,6 +88,16 @@ class Gate:
     def failures(self) -> float:
         """The share of recent answers that were the provider's own failures, 0.0 to 1.0."""
         return self._health.failures(self._clock.now_ms())
+
+    @property
+    def took_ms(self) -> float:
+        """How long an answer takes now, milliseconds; 0.0 while nothing is known."""
+        return self._health.took_ms(self._clock.now_ms())
+
+    @property
+    def usual_ms(self) -> float:
+        """How long an answer usually takes."""
+        return self._health.usual_ms(self._clock.now_ms())
 
     @property
     def per_s(self) -> float:
@@ -160,8 +150,12 @@ class Gate:
                 waiter.turn.cancel()
         return NOBODY if waiter.turn.cancelled() else waiter.turn.result()
 
-    def report(self, answer: Answer, *, probe: bool = False) -> None:
-        """Takes in the answer to an attempt that was let through.
+    def note_taken(self, accepted_ms: int) -> None:
+        """Counts a message that the provider took, and whose receipt is still to come."""
+        self.taken[accepted_ms // MINUTE_MS] += 1
+
+    def report(self, answer: Answer, *, probe: bool = False, begun_ms: int = 0) -> None:
+        """Takes in the answer to an attempt that was let through, and that began at `begun_ms` (0: not known).
 
         The same object for many messages in a row is one call's answer, and one piece of news.
         """
@@ -169,7 +163,8 @@ class Gate:
             return
         self._last = answer
         now_ms = self._clock.now_ms()
-        self._health.note(answer.error_class in FAULTS, now_ms)
+        well = begun_ms and answer.error_class is ErrorClass.NONE  # a refusal comes quickly, and proves nothing
+        self._health.note(answer.error_class in FAULTS, now_ms, max(now_ms - begun_ms, 0) if well else None)
         if probe or self._breaker.state(now_ms) is State.CLOSED:  # late answers from before it opened decide nothing
             self._breaker.report(answer.error_class, now_ms)
         if self._breaker.state(now_ms) is State.OPEN:

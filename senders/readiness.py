@@ -5,10 +5,11 @@ Halts the channel itself when too many dead letters come at once: after a bad de
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 
 from core import members, metrics
+from core.arrivals import MINUTE_MS, Arrivals, Counts
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import StoreError
 from core.halts import Halts
@@ -18,12 +19,14 @@ from core.store import Store
 from core.wellbeing import Wellbeings
 from senders.breaker import State
 from senders.gate import Gate
+from senders.health import minutes_of_interest, trust
 from senders.routes import Routes
 
 log = logging.getLogger("tidings.senders")
 
 REFRESH_S = 1.0
 WINDOW_MS = 60_000  # of the dead-letter limit
+ARRIVALS_MS = 10_000  # between two looks at what webhooks told
 
 
 class Readiness:
@@ -58,6 +61,8 @@ class Readiness:
         self._routes = routes
         self.member = members.new_name()
         self._wellbeings = Wellbeings(store, clock)
+        self._arrivals = Arrivals(store)
+        self._arrivals_due_ms = 0
         self._limit = dead_letter_limit
         self._clock = clock
         self._deaths: deque[int] = deque()
@@ -113,7 +118,7 @@ class Readiness:
         self._news.set()
 
     async def refresh(self) -> None:
-        """Asks whether the channel is halted, and tells how its providers fare.
+        """Asks whether the channel is halted and what webhooks told, and tells how its providers fare.
 
         Raises:
             StoreError: Redis is away; what was known stays.
@@ -122,6 +127,7 @@ class Readiness:
         for each in found:
             metrics.PROVIDER_BREAKER.labels(each.provider).set(each.breaker)
             metrics.PROVIDER_SHARE.labels(each.provider).set(each.share)
+        self._show_health()
         if self._pending:
             await self._halts.halt(self.channel, self._pending)
             self._pending = ""
@@ -130,6 +136,24 @@ class Readiness:
             self._hold(any(halt.channel is self.channel for halt in halts))
         if found:
             await self._wellbeings.tell(self.channel, self.member, found)
+        if self._clock.now_ms() >= self._arrivals_due_ms:
+            await self._compare_receipts()
+            self._arrivals_due_ms = self._clock.now_ms() + ARRIVALS_MS
+
+    async def _compare_receipts(self) -> None:
+        """Adds what was sent to the counters that all processes share, and holds what webhooks told against them."""
+        now_min = self._clock.now_ms() // MINUTE_MS
+        for name, gate in self.gates.items():
+            news = dict(gate.taken)
+            await self._arrivals.add({(name, minute): Counts(sent=n) for minute, n in news.items()})
+            gate.taken.subtract(news)
+            gate.taken += Counter()  # drops what stands at 0
+            gate.trust = trust(await self._arrivals.read(name, minutes_of_interest(now_min)), now_min)
+
+    def _show_health(self) -> None:
+        for name, found in (self._routes.conditions() if self._routes is not None else {}).items():
+            for by, left in (("answers", 1.0 - found.failures), ("time", found.promptness), ("receipts", found.trust)):
+                metrics.PROVIDER_HEALTH.labels(name, by).set(left)
 
     def _hold(self, halted: bool) -> None:
         self._halted = halted

@@ -10,11 +10,12 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 
 from core.clock import SYSTEM_CLOCK, Clock
-from core.model import Channel, ErrorClass
+from core.model import Channel, ErrorClass, Status
 from core.wellbeing import Wellbeing
 from fastpath import Record
 from senders.breaker import State
 from senders.gate import Gate
+from senders.health import promptness
 from senders.provider import Answer, Desk, Message, Provider, fault
 from senders.selection import Condition, Selection
 
@@ -57,8 +58,17 @@ class Routes:
         return self._providers.get(name)
 
     def conditions(self) -> dict[str, Condition]:
-        """How the providers fare."""
-        return {name: gate.condition for name, gate in self.gates.items()}
+        """How the providers fare, each beside its peers."""
+        gates = self.gates
+        took = {name: gate.took_ms for name, gate in gates.items()}
+        return {
+            name: replace(
+                gate.condition,
+                promptness=promptness(took[name], gate.usual_ms, [ms for peer, ms in took.items() if peer != name]),
+                trust=gate.trust,
+            )
+            for name, gate in gates.items()
+        }
 
     def wellbeing(self) -> list[Wellbeing]:
         """What this process tells operators about each provider."""
@@ -204,7 +214,9 @@ class GateDesk(Desk):
 
     def end_all(self, messages: Sequence[Message], answer: Answer) -> None:
         """See senders.provider.Desk."""
-        self._gate.report(answer, probe=self._probe)
+        self._gate.report(answer, probe=self._probe, begun_ms=message.begun_ms)
+        if answer.status is Status.SENT:
+            self._gate.note_taken(message.record.accepted_ms)
         if answer.error_class is not ErrorClass.NONE:
             conditions = self._routes.conditions()
             for message in messages:

@@ -16,7 +16,7 @@ from senders.breaker import State
 
 FLOOR = 0.02  # of its weight stays with a provider that fails: how else would it be known to be well again
 ROUTES_KEPT = 1_000  # answers for types: asked for each message, and types are few
-UNWELL = 0.5  # from this share of failures on a provider is nobody's second choice
+UNWELL = 0.25  # who has no more of its weight left than this (half of its answers are failures) is nobody's second choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,14 @@ class Condition:
         state: its breaker's.
         failures: share of recent failures, 0.0 to 1.0.
         wanting: it is half open, and nobody is on the way to probe it.
+        promptness, trust: what the time of its answers and its receipts leave of its weight, see senders/health.py.
     """
 
     state: State = State.CLOSED
     failures: float = 0.0
     wanting: bool = False
+    promptness: float = 1.0
+    trust: float = 1.0
 
 
 Conditions = Mapping[str, Condition]
@@ -50,7 +53,7 @@ WELL = Condition()
 
 def health(condition: Condition) -> float:
     """What is left of a provider's weight, FLOOR to 1.0."""
-    return max((1.0 - condition.failures) ** 2, FLOOR)
+    return max((1.0 - condition.failures) ** 2 * condition.promptness * condition.trust, FLOOR)
 
 
 class Selection:
@@ -93,7 +96,7 @@ class Selection:
         if record.error_class:
             return False
         others = [_of(c, conditions) for c in self._pool(self._route(record.type)) if c.name != provider]
-        return any(other.state is State.CLOSED and other.failures < UNWELL for other in others)
+        return any(other.state is State.CLOSED and health(other) > UNWELL for other in others)
 
     def shares(self, conditions: Conditions) -> dict[str, float]:
         """Each candidate's share of what is drawn, now; all 0.0 while all are open."""
@@ -128,7 +131,7 @@ def _weights(pool: Sequence[Candidate], conditions: Conditions) -> list[float]:
 
 
 def _cheapest(pool: Sequence[Candidate], conditions: Conditions) -> list[Candidate]:
-    well = [each for each in pool if each.weight and _of(each, conditions).failures < UNWELL] or pool
+    well = [each for each in pool if each.weight and health(_of(each, conditions)) > UNWELL] or pool
     least = min(each.cost for each in well)
     return [each for each in well if each.cost == least]
 

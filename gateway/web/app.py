@@ -5,6 +5,7 @@ from importlib.resources import files
 
 from aiohttp import web
 
+from core.arrivals import Arrivals
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import StoreError
 from core.metrics import CONTENT_TYPE, exposition
@@ -35,7 +36,7 @@ def build_app(settings: Settings, store: Store, clock: Clock = SYSTEM_CLOCK) -> 
     Raises:
         ConfigError: SendGrid's verification key is not a key.
     """
-    teller = Teller(Streams(store).append, settings.partitions)
+    teller = Teller(Streams(store).append, settings.partitions, Arrivals(store).add)
     sendgrid_door = sendgrid.SendGridDoor(settings.sendgrid.webhook_public_key, teller, clock)
     token = settings.twilio.auth_token.get_secret_value()
     twilio_door = twilio.TwilioDoor(token, settings.web_public_url, teller, clock)

@@ -3,11 +3,13 @@
 Knows no provider and no HTTP.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core import keys, metrics
-from core.errors import BadId
+from core.arrivals import MINUTE_MS, Counts
+from core.errors import BadId, StoreError
 from core.ids import parse_id, partition_of, priority_of, time_of
 from core.logs import masked
 from core.model import Channel, ErrorClass, Station, Status
@@ -15,22 +17,27 @@ from core.streams import Append
 from fastpath import Record, pack_frame, record
 from fastpath.layout import OUTCOME
 
+log = logging.getLogger("tidings.gateway")
+
 OLDEST_MS = 400 * 24 * 3600 * 1000  # an e-mail may be opened a year later; what is older is not ours
 SKEW_MS = 10 * 60 * 1000  # how far a clock may be ahead of ours
 FRAME_RECORDS = 256
 CODE_MAX, REASON_MAX, PROVIDER_ID_MAX = 64, 300, 256  # characters
+
+ENDS = frozenset({Status.DELIVERED, Status.FAILED})
 
 IGNORED, FOREIGN, REFUSED = "ignored", "foreign", "refused"  # what the metric says of an event that was not stored
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What an event means for a delivery."""
+    """What an event means for a delivery. `blocked`: it failed by the provider's or our account's doing, not the address's."""
 
     status: Status
     error_class: ErrorClass = ErrorClass.NONE
     code: str = ""  # the provider's own
     reason: str = ""
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +96,18 @@ class Teller:
     Args:
         append: Streams.append.
         partitions: how many there are; an id of a system that had more is told to one that is read.
+        note: Arrivals.add, so that senders learn how their providers fare.
     """
 
-    def __init__(self, append: Callable[[Sequence[Append]], Awaitable[list[str]]], partitions: int) -> None:
+    def __init__(
+        self,
+        append: Callable[[Sequence[Append]], Awaitable[list[str]]],
+        partitions: int,
+        note: Callable[[Mapping[tuple[str, int], Counts]], Awaitable[None]],
+    ) -> None:
         self._append = append
         self._partitions = partitions
+        self._note = note
 
     async def tell(self, events: Sequence[Event], now_ms: int) -> None:
         """Returns when all events are in Redis.
@@ -111,8 +125,21 @@ class Teller:
         ]
         if appends:
             await self._append(appends)
+        await self._count(events)
         for event in events:
             count(event.provider or "app", event.fate.status.name.lower())
+
+    async def _count(self, events: Sequence[Event]) -> None:
+        """Adds the ends that providers told to their counters. The events are safe by now: what cannot be added is left out."""
+        news: dict[tuple[str, int], Counts] = {}
+        for event in events:
+            if event.provider and event.fate.status in ENDS:
+                where = event.provider, time_of(event.id) // MINUTE_MS
+                news[where] = news.get(where, Counts()).plus(Counts(told=1, blocked=event.fate.blocked))
+        try:
+            await self._note(news)
+        except StoreError as error:
+            log.warning("receipts were not counted: %s", error)
 
 
 def count(provider: str, result: str, times: int = 1) -> None:

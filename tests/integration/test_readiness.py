@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import REGISTRY
 
+from core.arrivals import MINUTE_MS, Arrivals, Counts
 from core.clock import ManualClock
 from core.errors import StoreUnavailable
 from core.halts import Halts
@@ -15,12 +16,13 @@ from core.store import Store
 from core.wellbeing import Wellbeings
 from senders.breaker import MIN_FAILURES, State
 from senders.gate import Gate
+from senders.health import RECENT_MIN, USUAL_MIN
 from senders.provider import Provider, fault
 from senders.readiness import WINDOW_MS, Readiness
 from senders.routes import Routes
 from senders.selection import Candidate, Selection
 from tests.helpers import eventually
-from tests.unit.senders.kit import NOW
+from tests.unit.senders.kit import NOW, delivery
 from tests.unit.senders.test_routes import Echo
 
 LIMIT = 10
@@ -145,3 +147,44 @@ async def test_a_limit_of_zero_never_halts(store: Store) -> None:
     await readiness.refresh()
     readiness.note_dead(100_000)
     assert readiness.may_read()
+
+
+async def test_receipts_that_stay_away_move_the_weights_of_every_process(
+    readiness: Readiness, routes: Routes, store: Store, clock: ManualClock
+) -> None:
+    """Both providers take as much; the webhooks of one stop."""
+    arrivals, now_min = Arrivals(store), NOW // MINUTE_MS
+    for minute in range(now_min - USUAL_MIN, now_min):
+        silent = minute >= now_min - RECENT_MIN
+        routes.gates["a"].taken[minute] = routes.gates["b"].taken[minute] = 100
+        await arrivals.add({("a", minute): Counts(told=0 if silent else 95), ("b", minute): Counts(told=95)})
+    await readiness.refresh()
+    assert routes.gates["a"].taken == {}
+    await readiness.refresh()
+    conditions = routes.conditions()
+    assert conditions["a"].trust < 0.1
+    assert conditions["b"].trust > 0.95
+    assert routes.selection(delivery()).shares(conditions)["b"] > 0.7  # of a weight of a quarter
+    assert gauge("tidings_provider_health", provider="a", by="receipts") == conditions["a"].trust
+    other = Routes(Channel.EMAIL, {"a": Echo("a")}, {0: Selection([Candidate("a")])}, clock=clock)
+    await Readiness(Channel.EMAIL, store, other, clock=clock).refresh()
+    assert other.gates["a"].trust == conditions["a"].trust
+    clock.advance(2 * USUAL_MIN * MINUTE_MS)
+    await readiness.refresh()
+    assert routes.gates["a"].trust == 1.0
+
+
+async def test_what_was_sent_is_not_forgotten_while_redis_is_away(
+    readiness: Readiness, routes: Routes, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routes.gates["a"].taken[NOW // MINUTE_MS] = 7
+
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Arrivals, "add", away)
+        with pytest.raises(StoreUnavailable):
+            await readiness.refresh()
+    await readiness.refresh()
+    assert await Arrivals(store).read("a", [NOW // MINUTE_MS]) == {NOW // MINUTE_MS: Counts(sent=7)}

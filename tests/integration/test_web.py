@@ -12,9 +12,10 @@ import pytest
 from aiohttp import web
 
 from core import keys
+from core.arrivals import KEEP_S, MINUTE_MS, Arrivals
 from core.config import Settings
 from core.errors import ConfigError
-from core.ids import format_id, new_id, partition_of
+from core.ids import format_id, new_id, partition_of, time_of
 from core.model import Channel, ErrorClass, Priority, Station, Status
 from core.signing import sign_receipt
 from core.store import Store
@@ -128,6 +129,24 @@ async def test_sendgrid_events_become_outcomes(door: Door, known: Credentials) -
     bounced = found[ids[1]]
     assert (bounced.error_class, bounced.code) == (ErrorClass.UNREGISTERED, "5.1.1")
     assert bounced.reason == "550 no such user [address]"
+
+
+async def test_senders_learn_how_what_they_sent_fared(door: Door, known: Credentials, store: Store) -> None:
+    ids = [fresh_id() for _ in range(3)]
+    batch = [
+        event(ids[0], "delivered"),
+        event(ids[1], "bounce", type="blocked", status="4.7.1"),
+        event(ids[2], "bounce", type="bounce", status="5.1.1"),
+        event(ids[2], "open"),
+    ]
+    body = orjson.dumps(batch)
+    assert await door.post("/webhooks/sendgrid", body, signed(known, body)) == 204
+    minutes = sorted({time_of(id_) // MINUTE_MS for id_ in ids})
+    found = await Arrivals(store).read("sendgrid", minutes)
+    assert sum(each.told for each in found.values()) == 3
+    assert sum(each.blocked for each in found.values()) == 1
+    (lives_s,) = await store.send([["TTL", keys.arrivals("sendgrid", minutes[0])]])
+    assert 0 < lives_s <= KEEP_S
 
 
 async def test_a_big_batch_is_taken_whole(door: Door, known: Credentials) -> None:

@@ -39,7 +39,7 @@ def fate_of(event: Mapping[str, Any]) -> Fate | None:
         case "click":
             return Fate(Status.CLICKED)
         case "bounce" if event.get("type") == "blocked":  # refused this time, by this server
-            return Fate(Status.FAILED, ErrorClass.PERMANENT, code or "blocked", reason)
+            return Fate(Status.FAILED, ErrorClass.PERMANENT, code or "blocked", reason, blocked=True)
         case "bounce":
             gone = not code or code.startswith(_GONE)
             return Fate(Status.FAILED, ErrorClass.UNREGISTERED if gone else ErrorClass.PERMANENT, code or "bounce", reason)

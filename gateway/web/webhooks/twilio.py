@@ -34,6 +34,7 @@ WORDS: dict[str, str] = {
     "30034": "Unregistered number",
     "30036": "Validity period expired",
 }
+_BLOCKED = frozenset({"30001", "30002", "30007", "30008", "30034"})  # the route's or our account's doing, not the number's
 _GONE = frozenset({"21610", "21614", "30005", "30006"})  # this number will not take an SMS another time either
 
 
@@ -50,7 +51,8 @@ def fate_of(form: Mapping[str, str]) -> Fate | None:
             return Fate(Status.CANCELLED, code=status)
         case "undelivered" | "failed":
             error_class = ErrorClass.UNREGISTERED if code in _GONE else ErrorClass.PERMANENT
-            return Fate(Status.FAILED, error_class, code or status, form.get("ErrorMessage") or WORDS.get(code, ""))
+            words = form.get("ErrorMessage") or WORDS.get(code, "")
+            return Fate(Status.FAILED, error_class, code or status, words, blocked=code in _BLOCKED)
     return None
 
 

@@ -8,8 +8,8 @@ import pytest
 import senders.gate
 from core.clock import ManualClock
 from core.model import ErrorClass, Priority
-from senders.breaker import MIN_FAILURES, PAUSE_FIRST_MS, PAUSE_LAST_MS, PROBES, State
-from senders.gate import NOBODY, Gate, Health, Pass
+from senders.breaker import MIN_FAILURES, PAUSE_FIRST_MS, PROBES, State
+from senders.gate import NOBODY, Gate, Pass
 from senders.provider import fault, sent
 from senders.selection import Condition
 from tests.helpers import eventually
@@ -148,20 +148,3 @@ async def test_who_gave_up_takes_nobodys_place(gate: Gate, clock: ManualClock) -
     gone.cancel()
     clock.advance(PAUSE_FIRST_MS)
     assert (await stays).probe
-
-
-def test_health_fades_smoothly() -> None:
-    health, now = Health(), NOW
-    assert health.failures(now) == 0.0
-    health.note(True, now)
-    assert health.failures(now) < 0.2  # one proves little
-    for _ in range(200):
-        health.note(True, now)
-    assert health.failures(now) > 0.95
-    seen = []
-    for _ in range(20):
-        now += PAUSE_LAST_MS
-        health.note(False, now)
-        seen.append(health.failures(now))
-    assert seen == sorted(seen, reverse=True)
-    assert seen[-1] < 0.01

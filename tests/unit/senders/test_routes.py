@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from core.arrivals import MINUTE_MS
+from core.clock import ManualClock
 from core.model import Channel, ErrorClass
 from senders.provider import Desk, Message, sent
 from senders.routes import UNCONFIGURED, Routes
-from senders.selection import PUSH_POOLS
-from tests.unit.senders.kit import PUSH, Notes, delivery, messages
+from senders.selection import PUSH_POOLS, Candidate, Selection
+from tests.unit.senders.kit import NOW, PUSH, Notes, delivery, messages
 
 
 class Echo:
@@ -56,3 +58,44 @@ async def test_one_providers_bug_does_not_stop_the_other() -> None:
     with pytest.raises(ZeroDivisionError):
         await routes.send(messages(delivery("t", PUSH, channel=Channel.PUSH, platform=p) for p in (1, 2)), desk)
     assert list(desk.answers) == [1]
+
+
+class Slow(Echo):
+    """A provider that lets so much time pass before it answers."""
+
+    def __init__(self, name: str, clock: ManualClock, took_ms: int) -> None:
+        super().__init__(name)
+        self.clock = clock
+        self.took_ms = took_ms
+
+    async def send(self, messages: Sequence[Message], desk: Desk) -> None:
+        for message in messages:
+            assert await desk.begin(message)
+            message.begun_ms = self.clock.now_ms()
+            self.clock.advance(self.took_ms)
+            desk.end(message, sent(f"{self.name}-{message.place}"))
+
+
+async def test_a_provider_that_became_slow_loses_weight_beside_its_peers() -> None:
+    clock = ManualClock(NOW)
+    slow, quick = Slow("a", clock, 100), Slow("b", clock, 50)
+    selection = Selection([Candidate("a"), Candidate("b")])
+    routes = Routes(Channel.EMAIL, {"a": slow, "b": quick}, {0: selection}, clock=clock)
+    many = [delivery(f"u{i}@example.org") for i in range(400)]
+    await routes.send(messages(many), Notes())
+    assert {c.promptness for c in routes.conditions().values()} == {1.0}
+    slow.took_ms = 8_000
+    await routes.send(messages(many[:100]), Notes())
+    assert routes.conditions()["a"].promptness < 0.5
+    assert routes.conditions()["b"].promptness == 1.0
+    assert selection.shares(routes.conditions())["b"] > 0.65
+    await routes.close()
+
+
+async def test_what_will_be_told_of_later_is_counted_by_its_minute() -> None:
+    routes = Routes(Channel.EMAIL, {"a": Echo("a")}, {0: Selection([Candidate("a")])})
+    minutes = (5, 5, 7)
+    found = messages(delivery(accepted_ms=minute * MINUTE_MS + 1) for minute in minutes)
+    await routes.send(found, Notes())
+    assert routes.gates["a"].taken == {5: 2, 7: 1}
+    await routes.close()

@@ -1,6 +1,7 @@
 """Which provider takes a delivery: the table, and the laws for every state of the providers."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -102,6 +103,15 @@ def test_weights_share_and_failures_move_them() -> None:
     assert 40 < worst < 200  # a trickle stays
 
 
+@pytest.mark.parametrize("ill", [Condition(promptness=0.25), Condition(trust=0.25)])
+def test_slowness_and_missing_receipts_move_them_too(ill: Condition) -> None:
+    selection = Selection([Candidate("a", cost=1), Candidate("b", cost=9)])
+    assert 1500 < shares(selection, {"a": ill})["b"] < 1700
+    assert set(shares(selection, {"a": ill}, priority=Priority.CRITICAL)) == {"b"}
+    assert set(shares(selection, {"a": ill}, priority=Priority.LOW)) == {"b"}
+    assert not selection.alternative(delivery(), "b", {"a": ill})
+
+
 def test_without_weight_only_in_need() -> None:
     selection = Selection([Candidate("a"), Candidate("spare", 0)])
     assert set(shares(selection, {})) == {"a"}
@@ -129,9 +139,9 @@ def test_alternative(a: Condition, b: Condition, fields: dict[str, int | str], e
     assert found is expected
 
 
-CONDITIONS = st.builds(Condition, st.sampled_from(State), st.floats(0, 1), st.booleans()).map(
-    lambda c: c if c.state is State.HALF_OPEN else Condition(c.state, c.failures)
-)
+CONDITIONS = st.builds(
+    Condition, st.sampled_from(State), st.floats(0, 1), st.booleans(), st.floats(0.001, 1), st.floats(0, 1)
+).map(lambda c: c if c.state is State.HALF_OPEN else replace(c, wanting=False))
 POOL = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 5), CONDITIONS), min_size=1, max_size=5)
 
 

@@ -1,9 +1,12 @@
 """Events on their way to the ledger: whose id it is, and the record that it becomes."""
 
 import uuid
+from collections.abc import Mapping
 
 import pytest
 
+from core.arrivals import MINUTE_MS, Counts
+from core.errors import StoreFull
 from core.ids import format_id, new_id, time_of
 from core.model import Channel, ErrorClass, Priority, Station, Status
 from core.streams import Append
@@ -59,6 +62,10 @@ def test_a_clock_that_is_wrong_moves_nothing_out_of_its_time(told_ms: int, noted
     assert outcome(Event(ID, Channel.SMS, 0, Fate(Status.DELIVERED), told_ms), NOW_MS).at_ms == noted_ms
 
 
+async def nothing(news: Mapping[tuple[str, int], Counts]) -> None:
+    """Counts nothing."""
+
+
 async def test_events_go_to_their_partitions_in_frames() -> None:
     appended: list[Append] = []
 
@@ -68,7 +75,7 @@ async def test_events_go_to_their_partitions_in_frames() -> None:
         return [""] * len(items)
 
     ids = [new_id(partition, 1, NOW_MS - 1) for partition in (0, 1, 5) for _ in range(300)]
-    await Teller(append, partitions=4).tell([Event(i, Channel.SMS, 0, Fate(Status.DELIVERED)) for i in ids], NOW_MS)
+    await Teller(append, 4, nothing).tell([Event(i, Channel.SMS, 0, Fate(Status.DELIVERED)) for i in ids], NOW_MS)
     found: dict[str, list[bytes]] = {}
     for item in appended:
         records = unpack_frame(item.frame)
@@ -99,3 +106,20 @@ def test_a_twilio_callback_names_its_delivery() -> None:
     assert event == Event(ID, Channel.SMS, 0, Fate(Status.DELIVERED), 0, "twilio", "SM1")
     assert twilio.read_event(format_id(ID), {"MessageStatus": "sent"}, NOW_MS) == "ignored"
     assert twilio.read_event("", form, NOW_MS) == "foreign"
+
+
+async def test_ends_that_providers_tell_are_counted_by_the_minute_of_acceptance() -> None:
+    told: list[Mapping[tuple[str, int], Counts]] = []
+
+    async def append(items: object) -> list[str]:
+        return []
+
+    async def note(news: Mapping[tuple[str, int], Counts]) -> None:
+        told.append(news)
+        raise StoreFull("full")  # the events themselves are safe
+
+    fates = [Fate(Status.DELIVERED), Fate(Status.OPENED), Fate(Status.FAILED), Fate(Status.FAILED, blocked=True)]
+    events = [Event(ID, Channel.EMAIL, 0, fate, 0, "sendgrid") for fate in fates]
+    by_app = Event(ID, Channel.PUSH, 0, Fate(Status.DELIVERED))
+    await Teller(append, 4, note).tell([*events, by_app], NOW_MS)
+    assert told == [{("sendgrid", time_of(ID) // MINUTE_MS): Counts(told=3, blocked=1)}]

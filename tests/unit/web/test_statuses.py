@@ -3,6 +3,7 @@
 import pytest
 
 from core.model import ErrorClass, Status
+from gateway.web.events import Fate
 from gateway.web.webhooks import sendgrid, twilio
 
 GONE, NO, NONE = ErrorClass.UNREGISTERED, ErrorClass.PERMANENT, ErrorClass.NONE
@@ -58,3 +59,18 @@ def test_twilio(form: dict[str, str], status: Status, error_class: ErrorClass, c
 @pytest.mark.parametrize("name", [*sorted(twilio.SILENT), "new_thing", ""])
 def test_twilio_statuses_that_change_nothing(name: str) -> None:
     assert twilio.fate_of({"MessageStatus": name}) is None
+
+
+@pytest.mark.parametrize(
+    ("fate", "blocked"),
+    [
+        (sendgrid.fate_of({"event": "bounce", "type": "blocked"}), True),
+        (sendgrid.fate_of({"event": "bounce", "type": "bounce", "status": "5.1.1"}), False),
+        (sendgrid.fate_of({"event": "dropped", "reason": "Bounced Address"}), False),
+        (twilio.fate_of({"MessageStatus": "undelivered", "ErrorCode": "30007"}), True),
+        (twilio.fate_of({"MessageStatus": "failed", "ErrorCode": "30002"}), True),
+        (twilio.fate_of({"MessageStatus": "undelivered", "ErrorCode": "30003"}), False),
+    ],
+)
+def test_whose_doing_a_failure_is(fate: Fate | None, blocked: bool) -> None:
+    assert fate is not None and fate.blocked is blocked
