@@ -1,13 +1,16 @@
-"""The gates of the providers that the settings name, with the buckets of their accounts. Knows accounts, shows no secret."""
+"""The gates of the providers, with the buckets of their accounts. Knows accounts, shows no secret."""
 
 import math
 from hashlib import sha256
 
 from core.bucket import Bucket, Rate
 from core.clock import SYSTEM_CLOCK, Clock
+from core.members import new_name
 from core.settings import LimitSettings, Settings
 from core.store import Store
 from senders.gate import Gate
+
+PROVIDERS = ("sendgrid", "smtp", "twilio", "fcm", "apns")
 
 
 def account(settings: Settings, provider: str) -> str:
@@ -29,13 +32,16 @@ def rate(limit: LimitSettings) -> Rate:
 
 
 async def open_gates(settings: Settings, store: Store, clock: Clock = SYSTEM_CLOCK) -> dict[str, Gate]:
-    """Gates of the providers that have a limit, by name.
+    """Gates of all providers by name; one without a limit has its bucket for when the provider asks for patience.
 
     Raises:
         StoreUnavailable: Redis is away.
     """
     gates: dict[str, Gate] = {}
-    for name, limit in settings.limits.items():
-        bucket = await Bucket(store, account(settings, name), rate(limit)).open()
+    limits = {str(name): limit for name, limit in settings.limits.items()}
+    member = new_name()
+    for name in PROVIDERS:
+        limit = limits.get(name)
+        bucket = await Bucket(store, account(settings, name), rate(limit) if limit else None, member).open()
         gates[name] = Gate(name, bucket, clock=clock)
     return gates

@@ -12,15 +12,16 @@ import heapq
 import itertools
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.arrivals import MINUTE_MS
-from core.bucket import Bucket
+from core.bucket import HALF, Bucket
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import StoreError
 from core.model import ErrorClass, Priority
 from senders.breaker import FAULTS, Breaker, State
-from senders.health import Health
+from senders.health import FLOW_HALF_LIFE_MS, Fading, Flow, Health, left_of_rate
 from senders.provider import Answer
 from senders.selection import Condition
 
@@ -32,10 +33,14 @@ LINGER_S = 0.02  # tokens gather for so long between two waves, so that calls do
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """How many messages may go now (0: none, look again), and whether it is the probe of a half-open breaker."""
+    """How many messages may go now (0: none, look again), and whether it is the probe of a half-open breaker.
+
+    `paid`: with tokens; who did not pay has to look again when a limit comes into force before it began.
+    """
 
     count: int = 0
     probe: bool = False
+    paid: bool = field(default=False, compare=False)
 
 
 NOBODY = Pass()
@@ -70,7 +75,9 @@ class Gate:
         self._breaker = breaker or Breaker()
         self._clock = clock
         self._health = Health()
-        self._per_s = bucket.rate.per_s if bucket is not None else 0.0
+        self._flow = Flow()
+        self._refused = Fading(FLOW_HALF_LIFE_MS)  # 1.0 for a plea for patience, 0.0 for any other answer
+        self._per_s = bucket.rate.per_s if bucket is not None and bucket.rate is not None else 0.0
         self._waiters: list[_Waiter] = []
         self._arrivals = itertools.count()
         self._news = asyncio.Event()
@@ -105,6 +112,16 @@ class Gate:
         return self._per_s
 
     @property
+    def seen_per_s(self) -> float:
+        """Messages a second that began lately, in this process."""
+        return self._flow.per_s(self._clock.now_ms())
+
+    @property
+    def limited(self) -> bool:
+        """Whether who passes has to pay with tokens now."""
+        return self._bucket is not None and self._bucket.in_force
+
+    @property
     def reopens_ms(self) -> int:
         """When the pause of an open breaker is over, milliseconds since the epoch."""
         return self._breaker.open_until_ms
@@ -132,7 +149,7 @@ class Gate:
         """
         if draining.is_set():
             return NOBODY
-        if self._bucket is None and self.passable and not self._waiting():
+        if not self.limited and self.passable and not self._waiting():
             return Pass(wanted)
         waiter = _Waiter(urgency, next(self._arrivals), wanted, asyncio.get_running_loop().create_future())
         heapq.heappush(self._waiters, waiter)
@@ -150,13 +167,19 @@ class Gate:
                 waiter.turn.cancel()
         return NOBODY if waiter.turn.cancelled() else waiter.turn.result()
 
-    def note_taken(self, accepted_ms: int) -> None:
-        """Counts a message that the provider took, and whose receipt is still to come."""
-        self.taken[accepted_ms // MINUTE_MS] += 1
+    def note_begun(self, count: int) -> None:
+        """Counts attempts that begin."""
+        self._flow.note(self._clock.now_ms(), count)
 
-    def report(self, answer: Answer, *, probe: bool = False, begun_ms: int = 0) -> None:
+    def note_taken(self, accepted: Mapping[int, int]) -> None:
+        """Counts messages that the provider took, and whose receipts are still to come: accepted_ms -> how many."""
+        for accepted_ms, count in accepted.items():
+            self.taken[accepted_ms // MINUTE_MS] += count
+
+    def report(self, answer: Answer, *, probe: bool = False, begun_ms: int = 0, ours: bool = True) -> None:
         """Takes in the answer to an attempt that was let through, and that began at `begun_ms` (0: not known).
 
+        `ours`: a plea for patience is about this gate's account, not about a domain's lane before it.
         The same object for many messages in a row is one call's answer, and one piece of news.
         """
         if answer is self._last and not probe:
@@ -169,9 +192,38 @@ class Gate:
             self._breaker.report(answer.error_class, now_ms)
         if self._breaker.state(now_ms) is State.OPEN:
             self._turn_away()
-        if answer.error_class is ErrorClass.THROTTLED and self._bucket is not None and self._slowing is None:
-            self._slowing = asyncio.create_task(self._slow_down(self._bucket))
+        throttled = answer.error_class is ErrorClass.THROTTLED and ours
+        self._refused.note(float(throttled), now_ms)
+        if throttled:
+            self.slow_down(self.seen_per_s, left_of_rate(self._refused.average(now_ms, 0.0, 1.0)))
         self._news.set()
+
+    def slow_down(self, seen_per_s: float, keep: float = HALF) -> None:
+        """The provider asks for patience.
+
+        Args:
+            seen_per_s: messages a second that it was handed lately by this process.
+            keep: what is to be left of the rate, where no limit is set.
+        """
+        if self._bucket is not None and self._slowing is None:
+            self._bucket.in_force = True  # at once: nobody else passes without a token while Redis is told
+            self._slowing = asyncio.create_task(self._slow_down(self._bucket, seen_per_s, keep))
+
+    async def look(self) -> None:
+        """Learns whether other processes were asked for patience.
+
+        Raises:
+            StoreError: Redis is away; what was known stays.
+        """
+        if self._bucket is not None and self._bucket.rate is None and self._slowing is None:
+            self._per_s = (await self._bucket.take(0)).per_s
+            self._news.set()
+
+    def beside(self, part: str) -> "Gate | None":
+        """A gate for a part of what the account sends, without a limit until it is asked for; None if nobody counts here."""
+        if self._bucket is None:
+            return None
+        return Gate(f"{self.name} to {part}", self._bucket.beside(part), clock=self._clock)
 
     def forgo(self) -> None:
         """The probe was not sent after all: another may take its place."""
@@ -219,7 +271,7 @@ class Gate:
             if self._breaker.admits(now_ms):
                 self._release(1, probe=True)
             return POLL_S  # its report is news, and ends the pause
-        if self._bucket is None:
+        if self._bucket is None or not self._bucket.in_force:
             self._release(sum(waiter.wanted for waiter in self._waiters))
             return 0.0
         return await self._take_tokens(self._bucket)
@@ -236,23 +288,23 @@ class Gate:
             return POLL_S
         self._cut_off = False
         self._per_s = grant.per_s
-        self._release(grant.tokens)
+        self._release(grant.tokens, paid=True)
         return min(max(grant.wait_ms / 1000, LINGER_S), POLL_S)
 
-    def _release(self, tokens: int, *, probe: bool = False) -> None:
+    def _release(self, tokens: int, *, probe: bool = False, paid: bool = False) -> None:
         while tokens > 0 and self._waiting():
             waiter = heapq.heappop(self._waiters)
             count = min(tokens, waiter.wanted)
-            waiter.turn.set_result(Pass(count, probe))
+            waiter.turn.set_result(Pass(count, probe, paid))
             tokens -= count
 
     def _turn_away(self) -> None:
         while self._waiting():
             heapq.heappop(self._waiters).turn.set_result(NOBODY)
 
-    async def _slow_down(self, bucket: Bucket) -> None:
+    async def _slow_down(self, bucket: Bucket, seen_per_s: float, keep: float) -> None:
         try:
-            self._per_s = (await bucket.slow_down()).per_s
+            self._per_s = (await bucket.slow_down(seen_per_s=seen_per_s, keep=keep)).per_s
             log.warning(
                 "the provider asks for patience: %.1f messages a second now", self._per_s, extra={"provider": self.name}
             )

@@ -11,7 +11,9 @@ from core.arrivals import Counts
 
 HALF_LIFE_MS = 30_000  # after this an answer says half as much about the provider's health
 USUAL_HALF_LIFE_MS = 1_800_000  # and about what it usually needs
+FLOW_HALF_LIFE_MS = 1_000  # what a rate "lately" is
 PRIOR = 5.0  # good answers that everybody is credited with
+LEAST_LEFT, MOST_LEFT = 0.1, 0.9  # of a rate, each time that the provider asks for patience
 PROMPT_MS = 500.0  # nobody is slow below this
 USUAL_TIMES = 3.0  # slower than its own usual by more than this costs weight,
 PEER_TIMES = 10.0  # or than the quickest peer by more than this: SMTP is slower than an API without being ill
@@ -41,6 +43,11 @@ class Fading:
         self._fade(now_ms)
         total = self._count + prior
         return (self._sum + credit * prior) / total if total else credit
+
+    def total(self, now_ms: int) -> float:
+        """The sum of the values as it is now."""
+        self._fade(now_ms)
+        return self._sum
 
     def _fade(self, now_ms: int) -> None:
         left = 0.5 ** (max(now_ms - self._at_ms, 0) / self._half_life_ms)
@@ -77,6 +84,21 @@ class Health:
         return self._took.average(now_ms, self.usual_ms(now_ms), PRIOR)
 
 
+class Flow:
+    """How many messages a second there were lately."""
+
+    def __init__(self) -> None:
+        self._count = Fading(FLOW_HALF_LIFE_MS)
+
+    def note(self, now_ms: int, count: int = 1) -> None:
+        """Counts `count` messages."""
+        self._count.note(count, now_ms)
+
+    def per_s(self, now_ms: int) -> float:
+        """The rate now: of a steady stream its own, after that ever less."""
+        return self._count.total(now_ms) * math.log(2) / (FLOW_HALF_LIFE_MS / 1000)
+
+
 def promptness(took_ms: float, usual_ms: float, peers_ms: Iterable[float] = ()) -> float:
     """What slowness leaves of a weight: 1.0 up to what is tolerated, then as much less as the answers are slower.
 
@@ -90,6 +112,14 @@ def promptness(took_ms: float, usual_ms: float, peers_ms: Iterable[float] = ()) 
     if quickest:
         tolerated = min(tolerated, quickest * PEER_TIMES)
     return min(1.0, max(tolerated, PROMPT_MS) / took_ms) if took_ms else 1.0
+
+
+def left_of_rate(refused: float) -> float:
+    """What a plea for patience leaves of a rate, by the share of answers that are such: what was taken, within bounds.
+
+    A provider that refuses one of thirty at random is not slowed to a crawl, one that takes a tenth is met at once.
+    """
+    return min(max(1.0 - refused, LEAST_LEFT), MOST_LEFT)
 
 
 def minutes_of_interest(now_min: int) -> range:

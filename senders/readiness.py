@@ -134,6 +134,8 @@ class Readiness:
         halts = await self._halts.list()
         if not self._pending:
             self._hold(any(halt.channel is self.channel for halt in halts))
+        for gate in self.gates.values():
+            await gate.look()
         if found:
             await self._wellbeings.tell(self.channel, self.member, found)
         if self._clock.now_ms() >= self._arrivals_due_ms:

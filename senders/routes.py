@@ -12,10 +12,11 @@ from dataclasses import replace
 from core.clock import SYSTEM_CLOCK, Clock
 from core.model import Channel, ErrorClass, Status
 from core.wellbeing import Wellbeing
-from fastpath import Record
+from fastpath import Record, ages
 from senders.breaker import State
-from senders.gate import Gate
+from senders.gate import NOBODY, Gate, Pass
 from senders.health import promptness
+from senders.lanes import BY_DOMAIN, Lanes
 from senders.provider import Answer, Desk, Message, Provider, fault
 from senders.selection import Condition, Selection
 
@@ -48,6 +49,7 @@ class Routes:
         self._providers = providers
         self._pools = pools
         self.gates = {name: (gates or {}).get(name) or Gate(name, clock=clock) for name in providers}
+        self.lanes = {name: Lanes(gate) for name, gate in self.gates.items() if name in BY_DOMAIN}
 
     def selection(self, record: Record) -> Selection:
         """Who may take a record."""
@@ -89,6 +91,8 @@ class Routes:
 
     async def close(self) -> None:
         """See senders.provider.Carrier."""
+        for lanes in self.lanes.values():
+            await lanes.close()
         for gate in self.gates.values():
             await gate.close()
         for provider in self._providers.values():
@@ -127,7 +131,7 @@ class _Voyage:
         """Chooses a provider for each and sends them to its gate, each priority on its own."""
         conditions = self._routes.conditions()
         wanting = {name for name, found in conditions.items() if found.wanting}
-        groups: dict[tuple[str, int], list[Message]] = {}
+        groups: dict[tuple[str, int, Gate | None], list[Message]] = {}
         for message in messages:
             record = message.record
             name = self._routes.selection(record).choose(record, conditions)
@@ -135,39 +139,53 @@ class _Voyage:
                 wanting.remove(name)
                 conditions[name] = replace(conditions[name], wanting=False)  # one message is probe enough
             message.provider = name
-            group = groups.get((name, record.priority))
+            lanes = self._routes.lanes.get(name)
+            key = (name, record.priority, lanes.of(record) if lanes else None)
+            group = groups.get(key)
             if group is None:
-                group = groups[name, record.priority] = []
+                group = groups[key] = []
             group.append(message)
-        for (name, urgency), group in groups.items():
+        for (name, urgency, lane), group in groups.items():
             provider = self._routes.provider(name)
             if provider is None:
                 self._spawn(self._refuse(name, group))
             else:
-                self._spawn(self._pass(self._routes.gates[name], provider, urgency, group))
+                self._spawn(self._pass(self._routes.gates[name], provider, urgency, group, lane))
 
     async def _refuse(self, name: str, messages: Sequence[Message]) -> None:
         answer = fault(ErrorClass.MISCONFIGURED, UNCONFIGURED, f"{name} is not configured; set TIDINGS_{name.upper()}__*")
         self._desk.end_all(await self._desk.begin_all(messages), answer)
 
-    async def _pass(self, gate: Gate, provider: Provider, urgency: int, messages: Sequence[Message]) -> None:
-        """As many as may pass are handed over, the rest goes on waiting meanwhile."""
+    async def _pass(
+        self, gate: Gate, provider: Provider, urgency: int, messages: Sequence[Message], lane: Gate | None = None
+    ) -> None:
+        """As many as may pass are handed over, the rest goes on waiting meanwhile. `lane`: a gate to pass before."""
         messages = self._desk.in_time(messages)
         if not messages:
             return
         if gate.state is State.OPEN and self._routes.flow_beside(gate):
             self._set_aside(gate, messages)
             return
-        found = await gate.enter(urgency, len(messages), self._desk.draining, PATIENCE_S)
-        passed, rest = messages[: found.count], messages[found.count :]
-        if passed and rest:
-            self._spawn(self._pass(gate, provider, urgency, rest))
-        elif rest:
-            self._again(rest)
+        passed, first = await self._wait(gate, provider, urgency, messages, lane) if lane else (messages, NOBODY)
+        if not passed:
+            return
+        passed, found = await self._wait(gate, provider, urgency, passed, None)
         if passed:
-            door = GateDesk(self._desk, gate, self._routes, probe=found.probe)
+            door = GateDesk(self._desk, gate, self._routes, found, in_lane=first.paid)
             await provider.send(passed, door)
             self._again(door.turned_away)
+
+    async def _wait(
+        self, gate: Gate, provider: Provider, urgency: int, messages: Sequence[Message], lane: Gate | None
+    ) -> tuple[Sequence[Message], Pass]:
+        """Those that passed the lane, or else the gate; the others go on waiting there, or look for another provider."""
+        found = await (lane or gate).enter(urgency, len(messages), self._desk.draining, PATIENCE_S)
+        passed, rest = messages[: found.count], messages[found.count :]
+        if passed and rest:
+            self._spawn(self._pass(gate, provider, urgency, rest, lane))
+        elif rest:
+            self._again(rest)
+        return passed, found
 
     def _set_aside(self, gate: Gate, messages: Sequence[Message]) -> None:
         """For those that only this provider may take: in hand they would stop all others behind them."""
@@ -182,11 +200,14 @@ class _Voyage:
 class GateDesk(Desk):
     """senders.provider.Desk of those that were let through one gate together: looks once more, and reports what came of it."""
 
-    def __init__(self, desk: Desk, gate: Gate, routes: Routes, *, probe: bool) -> None:
+    def __init__(self, desk: Desk, gate: Gate, routes: Routes, passed: Pass, *, in_lane: bool = False) -> None:
+        """`passed`: how they passed the gate; `in_lane`: they have paid in their domain's lane before."""
         self._desk = desk
         self._gate = gate
         self._routes = routes
-        self._probe = probe
+        self._passed = passed
+        self._probe = passed.probe
+        self._in_lane = in_lane
         self.turned_away: list[Message] = []
 
     @property
@@ -203,20 +224,32 @@ class GateDesk(Desk):
         self._desk.postpone(message, due_ms)
 
     async def begin_all(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """See senders.provider.Desk. Also none if the gate has closed since; those are in `turned_away`."""
-        if not self._probe and not self._gate.passable:
-            self.turned_away += messages
-            return ()
-        begun = await self._desk.begin_all(messages)
-        if self._probe and not begun:
+        """See senders.provider.Desk. Those whose gate has closed since, or asks for tokens, are in `turned_away`."""
+        if not self._probe:
+            messages = self._sift(messages)
+        begun = await self._desk.begin_all(messages) if messages else ()
+        if begun:
+            self._gate.note_begun(len(begun))
+        elif self._probe:
             self._gate.forgo()
         return begun
 
+    def _sift(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Those that may still begin."""
+        if not self._gate.passable or (self._gate.limited and not self._passed.paid):
+            self.turned_away += messages
+            return ()
+        lanes = None if self._in_lane else self._routes.lanes.get(self._gate.name)
+        if lanes is None:
+            return messages
+        free: list[Message] = []
+        for message in messages:
+            (free if lanes.of(message.record) is None else self.turned_away).append(message)
+        return free
+
     def end_all(self, messages: Sequence[Message], answer: Answer) -> None:
         """See senders.provider.Desk."""
-        self._gate.report(answer, probe=self._probe, begun_ms=message.begun_ms)
-        if answer.status is Status.SENT:
-            self._gate.note_taken(message.record.accepted_ms)
+        self._report(messages, answer)
         if answer.error_class is not ErrorClass.NONE:
             conditions = self._routes.conditions()
             for message in messages:
@@ -224,3 +257,12 @@ class GateDesk(Desk):
                 selection = self._routes.selection(record)
                 message.alternative = selection.alternative(record, message.provider, conditions)
         self._desk.end_all(messages, answer)
+
+    def _report(self, messages: Sequence[Message], answer: Answer) -> None:
+        """One answer is one piece of news, however many messages it is for; about a domain only if it is about all of them."""
+        lanes = self._routes.lanes.get(self._gate.name)
+        of_domain = lanes is not None and all([lanes.report(answer, message.record) for message in messages])
+        begun_ms = min((message.begun_ms for message in messages), default=0)
+        self._gate.report(answer, probe=self._probe, begun_ms=begun_ms, ours=not of_domain)
+        if answer.status is Status.SENT:
+            self._gate.note_taken(ages([message.record for message in messages]))

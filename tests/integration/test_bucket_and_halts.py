@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from core import keys
-from core.bucket import Bucket, Rate
+from core.bucket import Bucket, Grant, Rate
 from core.clock import ManualClock
 from core.halts import Halts
 from core.model import Channel
@@ -86,6 +86,104 @@ async def test_a_clock_that_was_set_back_fills_nothing_twice(bucket: Bucket) -> 
 
 async def test_redis_own_clock_serves_too(bucket: Bucket) -> None:
     assert (await bucket.take(5)).tokens == 5
+
+
+# Without a limit --------------------------------------------------------------------------------------------------------
+
+
+async def unlimited(store: Store, member: str = "alice") -> Bucket:
+    return await Bucket(store, "free", None, member).open()
+
+
+async def test_without_a_limit_all_is_granted_and_nothing_kept(store: Store) -> None:
+    bucket = await unlimited(store)
+    assert not bucket.in_force
+    assert await bucket.take(10_000, now_ms=NOW) == Grant(10_000, 0, 0.0)
+    assert await store.send([["EXISTS", keys.bucket("free")]]) == [0]
+
+
+async def test_a_refusal_begins_at_half_of_what_was_seen_lately(store: Store) -> None:
+    bucket = await unlimited(store)
+    assert (await bucket.slow_down(seen_per_s=80, now_ms=NOW)).per_s == 40
+    assert bucket.in_force
+    assert (await bucket.take(100, now_ms=NOW)).tokens == 0
+    assert 35 <= (await bucket.take(100, critical=True, now_ms=NOW + 1_000)).tokens <= 44
+    assert (await bucket.slow_down(seen_per_s=80, now_ms=NOW + 2_000)).per_s < 27  # and its own rate counts once
+
+
+async def test_how_much_is_left_is_for_the_caller_to_say(store: Store, bucket: Bucket) -> None:
+    free = await unlimited(store)
+    assert (await free.slow_down(seen_per_s=100, keep=0.9, now_ms=NOW)).per_s == 90
+    assert (await free.slow_down(seen_per_s=100, keep=0.1, now_ms=NOW + 1_000)).per_s == pytest.approx(9, abs=0.01)
+    assert (await bucket.slow_down(keep=0.9, now_ms=NOW)).per_s == 50  # but a set limit is halved
+
+
+async def test_the_rates_of_all_processes_that_are_refused_add_up(store: Store) -> None:
+    alice, bob = await unlimited(store, "alice"), await unlimited(store, "bob")
+    assert (await alice.slow_down(seen_per_s=60, now_ms=NOW)).per_s == 30
+    assert (await bob.slow_down(seen_per_s=20, now_ms=NOW + 100)).per_s == 40  # the same second's news
+    assert (await alice.take(0, now_ms=NOW + 100)).per_s == 40
+
+
+async def test_some_of_it_is_for_critical_ones(store: Store) -> None:
+    bucket = await unlimited(store)
+    await bucket.slow_down(seen_per_s=100, now_ms=NOW)
+    usual = (await bucket.take(100, now_ms=NOW + 1_000)).tokens
+    assert 0 < usual < 50
+    assert (await bucket.take(100, critical=True, now_ms=NOW + 1_000)).tokens >= 10
+
+
+async def test_it_recovers_and_disappears_when_it_is_quiet(store: Store) -> None:
+    bucket = await unlimited(store)
+    await bucket.slow_down(seen_per_s=100, now_ms=NOW)
+    speeds = [(await bucket.take(0, now_ms=NOW + second * 1000)).per_s for second in range(1, 69)]
+    assert speeds == sorted(speeds)
+    assert 380 < speeds[-1] < 400
+    assert (await bucket.take(700, now_ms=NOW + 71_000)) == Grant(700, 0, 0.0)
+    assert not bucket.in_force
+    assert await store.send([["EXISTS", keys.bucket("free")]]) == [0]
+
+
+async def test_it_goes_down_to_a_hundredth_and_never_stops_for_good(store: Store) -> None:
+    bucket = await unlimited(store)
+    for second in range(20):
+        slow = await bucket.slow_down(seen_per_s=1_000, now_ms=NOW + second * 1000)
+    assert slow.per_s == 10
+    assert (await bucket.take(1, now_ms=NOW + 20_000)).tokens == 1
+
+
+MOST = 4  # times of what was seen
+STEPS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 40), st.booleans(), st.booleans()), max_size=30)
+
+
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seen=st.integers(1, 200), steps=STEPS)
+def test_no_sequence_of_refusals_passes_its_bounds(redis_url: str, seen: int, steps: list[tuple[int, int, bool, bool]]) -> None:
+    async def run() -> None:
+        store = await Store.connect(redis_url)
+        await store.redis.flushdb()
+        bucket = await unlimited(store)
+        await bucket.slow_down(seen_per_s=seen, now_ms=NOW)
+        now_ms, granted = NOW, 0
+        for step, wanted, critical, refused in steps:
+            now_ms += step
+            grant = await (
+                bucket.slow_down(seen_per_s=seen, now_ms=now_ms)
+                if refused
+                else bucket.take(wanted, critical=critical, now_ms=now_ms)
+            )
+            if not bucket.in_force:  # quiet for long enough
+                assert grant.tokens == wanted
+                break
+            granted += grant.tokens
+            assert seen * 0.01 <= grant.per_s <= MOST * seen + 0.001
+            assert granted <= 1 + MOST * seen * (1 + (now_ms - NOW) / 1000)
+        await store.close()
+
+    asyncio.run(run())
+
+
+# Halts ------------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_halt_stands_until_it_is_lifted(store: Store) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import senders.gate
-from core.bucket import Bucket, Grant, Rate
+from core.bucket import HALF, Bucket, Grant, Rate
 from core.clock import ManualClock
 from core.errors import StoreUnavailable
 from core.model import ErrorClass, Priority
@@ -24,8 +24,8 @@ LONG = 30.0
 class TurnedBucket(Bucket):
     """A bucket that goes by a clock which the test turns; away while `away`."""
 
-    def __init__(self, store: Store, rate: Rate, clock: ManualClock) -> None:
-        super().__init__(store, "account", rate)
+    def __init__(self, store: Store, rate: Rate | None, clock: ManualClock, member: str = "alice") -> None:
+        super().__init__(store, "account", rate, member)
         self.clock = clock
         self.away = False
 
@@ -34,8 +34,8 @@ class TurnedBucket(Bucket):
             raise StoreUnavailable("away")
         return await super().take(wanted, critical=critical, now_ms=now_ms or self.clock.now_ms())
 
-    async def slow_down(self, *, now_ms: int = 0) -> Grant:
-        return await super().slow_down(now_ms=now_ms or self.clock.now_ms())
+    async def slow_down(self, *, seen_per_s: float = 0.0, keep: float = HALF, now_ms: int = 0) -> Grant:
+        return await super().slow_down(seen_per_s=seen_per_s, keep=keep, now_ms=now_ms or self.clock.now_ms())
 
 
 @pytest.fixture
@@ -101,6 +101,48 @@ async def test_without_redis_they_wait(gate: Gate, bucket: TurnedBucket) -> None
     assert await waiting == Pass(3)
 
 
+async def free_gate(store: Store, clock: ManualClock, member: str = "alice") -> Gate:
+    """The gate of an account without a limit."""
+    bucket = TurnedBucket(store, None, clock, member)
+    await bucket.open()
+    return Gate("free", bucket, clock=clock)
+
+
+async def test_without_a_limit_a_429_makes_one_that_disappears_when_it_is_quiet(store: Store, clock: ManualClock) -> None:
+    gate = await free_gate(store, clock)
+    assert await enter(gate, Priority.LOW, 700) == Pass(700)
+    assert gate._server is None  # and nobody asked Redis
+    for _ in range(300):
+        clock.advance(10)
+        gate.note_begun(1)
+    gate.report(fault(ErrorClass.THROTTLED, "429", ""))
+    assert gate.limited
+    await eventually(lambda: 30 < gate.per_s < 60)  # half of what it was doing
+    waiting = enter(gate, Priority.LOW, 700)
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    clock.advance(1_000)
+    assert 0 < (await waiting).count < 100
+    clock.advance(80_000)
+    assert await enter(gate, Priority.LOW, 700) == Pass(700)
+    assert gate.per_s == 0.0
+    await gate.close()
+
+
+async def test_other_processes_learn_of_a_429(store: Store, clock: ManualClock) -> None:
+    alice, bob = await free_gate(store, clock), await free_gate(store, clock, "bob")
+    alice.report(fault(ErrorClass.THROTTLED, "429", ""))
+    await eventually(lambda: alice.per_s > 0)
+    assert (bob.limited, bob.per_s) == (False, 0.0)
+    await bob.look()
+    assert (bob.limited, bob.per_s) == (True, alice.per_s)
+    clock.advance(120_000)
+    await bob.look()
+    assert (bob.limited, bob.per_s) == (False, 0.0)
+    await alice.close()
+    await bob.close()
+
+
 async def test_limits_of_the_settings_make_gates(store: Store) -> None:
     settings = Settings.model_validate(
         {
@@ -110,7 +152,8 @@ async def test_limits_of_the_settings_make_gates(store: Store) -> None:
         }
     )
     gates = await open_gates(settings, store)
-    assert {name: gate.per_s for name, gate in gates.items()} == {"twilio": 2.5}
+    assert {name: gate.per_s for name, gate in gates.items() if gate.limited} == {"twilio": 2.5}
+    assert gates.keys() == {"sendgrid", "smtp", "twilio", "fcm", "apns"}
     assert rate(settings.limits["twilio"]) == Rate(2.5, 3, 1)
     assert rate(LimitSettings(per_s=0.1, burst=7)).burst == 7
     assert account(settings, "twilio") == "twilio:AC1:+1500"

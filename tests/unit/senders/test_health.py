@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 
 from core.arrivals import Counts
 from senders.health import (
+    FLOW_HALF_LIFE_MS,
     HALF_LIFE_MS,
     PROMPT_MS,
     RECENT_MIN,
     SETTLED_MIN,
     USUAL_MIN,
+    Flow,
     Health,
+    left_of_rate,
     minutes_of_interest,
     promptness,
     trust,
@@ -86,6 +89,21 @@ def test_an_answer_without_a_time_says_nothing_of_time() -> None:
 )
 def test_how_slow_is_slow(took: float, usual: float, peers: list[float], left: float) -> None:
     assert promptness(took, usual, peers) == left
+
+
+@pytest.mark.parametrize(("refused", "left"), [(0.03, 0.9), (0.5, 0.5), (0.8, pytest.approx(0.2)), (1.0, 0.1)])
+def test_what_a_plea_leaves_of_a_rate(refused: float, left: float) -> None:
+    assert left_of_rate(refused) == left
+
+
+def test_a_flow_is_what_it_was_lately() -> None:
+    flow, now = Flow(), NOW
+    assert flow.per_s(now) == 0.0
+    for _ in range(500):
+        now += 20
+        flow.note(now)
+    assert flow.per_s(now) == pytest.approx(50, rel=0.02)
+    assert flow.per_s(now + 5 * FLOW_HALF_LIFE_MS) == pytest.approx(50 / 32, rel=0.02)
 
 
 # Receipts ---------------------------------------------------------------------------------------------------------------
