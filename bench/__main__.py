@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-WORKLOADS = ("fastpath", "pipeline", "providers", "pending")
+WORKLOADS = ("fastpath", "gateway", "pipeline", "providers", "pending")
 RESULTS = Path(__file__).parent / "results"
 
 

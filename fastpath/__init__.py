@@ -5,11 +5,13 @@ The choice is made here and only here, for all modules at once; whether a twin i
 """
 
 from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
-from fastpath.values import Route, Rule
+from fastpath.values import Checks, Route, Rule, Terms
 
 try:
+    from fastpath.batches import by_priority, join_messages, pack_acknowledgement, pack_frames, pack_result, pack_results
     from fastpath.books import join_frames, lacking, outcome_frame, overdue
     from fastpath.dedupe import LocalFilter, content_hash, murmur3
+    from fastpath.intake import Reader
     from fastpath.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
     from fastpath.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
@@ -18,8 +20,17 @@ try:
 
     NATIVE, WHY = True, ""
 except ImportError as error:
+    from fastpath.pure.batches import (
+        by_priority,
+        join_messages,
+        pack_acknowledgement,
+        pack_frames,
+        pack_result,
+        pack_results,
+    )
     from fastpath.pure.books import join_frames, lacking, outcome_frame, overdue
     from fastpath.pure.dedupe import LocalFilter, content_hash, murmur3
+    from fastpath.pure.intake import Reader
     from fastpath.pure.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
     from fastpath.pure.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.pure.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
@@ -31,9 +42,11 @@ except ImportError as error:
 __all__ = [
     "NATIVE",
     "WHY",
+    "Checks",
     "Compiled",
     "FrameError",
     "LocalFilter",
+    "Reader",
     "Record",
     "RenderCache",
     "RenderFailed",
@@ -41,22 +54,29 @@ __all__ = [
     "Router",
     "Rule",
     "TemplateInvalid",
+    "Terms",
     "VariableMissing",
     "Writer",
     "ages",
+    "by_priority",
     "compile_parts",
     "content_hash",
     "fallback",
     "join_frames",
+    "join_messages",
     "lacking",
     "murmur3",
     "outcome_frame",
     "overdue",
     "pack_ack",
+    "pack_acknowledgement",
     "pack_command",
     "pack_commands",
     "pack_frame",
+    "pack_frames",
     "pack_parts",
+    "pack_result",
+    "pack_results",
     "pack_xadd",
     "read_entries",
     "read_struct",

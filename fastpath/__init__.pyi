@@ -1,14 +1,16 @@
 """Types of the façade: whichever implementation is in use, it has these."""
 
+from fastpath.batches import by_priority, join_messages, pack_acknowledgement, pack_frames, pack_result, pack_results
 from fastpath.books import join_frames, lacking, outcome_frame, overdue
 from fastpath.dedupe import LocalFilter, content_hash, murmur3
 from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
+from fastpath.intake import Reader
 from fastpath.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
 from fastpath.render import Compiled, RenderCache, compile_parts, fallback
 from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
 from fastpath.router import Router
 from fastpath.structs import read_struct
-from fastpath.values import Route, Rule
+from fastpath.values import Checks, Route, Rule, Terms
 
 NATIVE: bool
 WHY: str
@@ -16,9 +18,11 @@ WHY: str
 __all__ = [
     "NATIVE",
     "WHY",
+    "Checks",
     "Compiled",
     "FrameError",
     "LocalFilter",
+    "Reader",
     "Record",
     "RenderCache",
     "RenderFailed",
@@ -26,22 +30,29 @@ __all__ = [
     "Router",
     "Rule",
     "TemplateInvalid",
+    "Terms",
     "VariableMissing",
     "Writer",
     "ages",
+    "by_priority",
     "compile_parts",
     "content_hash",
     "fallback",
     "join_frames",
+    "join_messages",
     "lacking",
     "murmur3",
     "outcome_frame",
     "overdue",
     "pack_ack",
+    "pack_acknowledgement",
     "pack_command",
     "pack_commands",
     "pack_frame",
+    "pack_frames",
     "pack_parts",
+    "pack_result",
+    "pack_results",
     "pack_xadd",
     "read_entries",
     "read_struct",

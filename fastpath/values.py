@@ -1,5 +1,6 @@
 """Values and constants that the native modules and their twins share: rules, routes, counts. No decision is made here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -49,3 +50,25 @@ class Stats(NamedTuple):
     misses: int
     entries: int
     bytes: int
+
+
+class Terms(NamedTuple):
+    """What a template asks of a notification. `channels` is the mask of those it has content for."""
+
+    name: str
+    version: int
+    required: frozenset[str]
+    channels: int
+
+
+class Checks(NamedTuple):
+    """What is asked about single values: each gives the value's normal form or raises ValueError.
+
+    E-mail addresses of plain form are not asked about, unless their last label is one of `undeliverable`.
+    """
+
+    email: Callable[[str], str]
+    phone: Callable[[str], str]
+    language: Callable[[str], str]
+    timezone: Callable[[str], str]
+    undeliverable: frozenset[str]

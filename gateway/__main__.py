@@ -32,7 +32,7 @@ from gateway.templates import Templates
 from gateway.vitals import Vitals
 from gateway.web.app import build_app
 from ledger import Ledger
-from tidings.v1 import admin_pb2_grpc, inbox_pb2_grpc, notifications_pb2_grpc, recipients_pb2_grpc, templates_pb2_grpc
+from tidings.v1 import admin_pb2_grpc, inbox_pb2_grpc, recipients_pb2_grpc, templates_pb2_grpc
 
 
 @asynccontextmanager
@@ -74,7 +74,7 @@ async def _grpc(context: Context, ledger: Ledger, catalog: Catalog, pokes: Pokes
         settings,
         Auth(ledger.keys.find, clock=clock),
         (
-            partial(notifications_pb2_grpc.add_NotificationsServiceServicer_to_server, notifications),
+            notifications.add_to,
             partial(templates_pb2_grpc.add_TemplatesServiceServicer_to_server, Templates(ledger.templates, catalog, changes)),
             partial(recipients_pb2_grpc.add_RecipientsServiceServicer_to_server, Recipients(ledger.recipients, changes)),
             partial(inbox_pb2_grpc.add_InboxServiceServicer_to_server, inbox),

@@ -3,10 +3,13 @@
 import hashlib
 
 from core import ids
-from fastpath import Record, Writer
+from fastpath import Checks, Record, Writer
 from fastpath.layout import NOTIFICATION
+from gateway import fields
 from gateway.validate import Draft
 
+# What fastpath.Reader asks about single values that are not plain; validate.py asks the same.
+CHECKS = Checks(fields.email, fields.phone, fields.language, fields.timezone, fields.UNDELIVERABLE)
 NO_ID = bytes(16)
 
 

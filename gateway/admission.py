@@ -29,6 +29,10 @@ LOOK_S = 0.5
 RETRY_S = (1.0, 4.0)  # refused callers come back within this time, each at another moment
 RULE = "overload"
 
+_ADMITTED = {
+    level: sum(1 << priority - 1 for priority in Priority if verdict(level, priority) is Verdict.ACCEPT) for level in Level
+}
+
 
 class Admission:
     """The gateway's doorkeeper. `level` and `pressure` are as of the last look; `room` is where calls wait their turn."""
@@ -53,6 +57,10 @@ class Admission:
         """What a caller for whom there is no room is told; counted as refused."""
         SHED.labels(priority_name(priority)).inc()
         return refused()
+
+    def admitted(self) -> int:
+        """Priorities that are accepted now, bit 0 for priority 1."""
+        return _ADMITTED[self.level]
 
     async def run(self) -> None:
         """Looks again and again, until cancelled; shows the census on the metrics page as well."""

@@ -5,12 +5,13 @@ Remembered and renewed in the background; what is known is served while PostgreS
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from core.changes import TEMPLATE
 from core.clock import SYSTEM_CLOCK, Clock
 from core.model import Channel
 from core.shelf import Shelf
+from fastpath import Terms
 from gateway.errors import Violation
 from gateway.fields import quote
 from gateway.validate import Draft
@@ -24,15 +25,7 @@ AT_ONCE = 4  # look-ups in flight; a batch may name a thousand templates
 CAPACITY = 20_000  # templates, under 1 KB each
 
 Reference: TypeAlias = tuple[str, int]  # name, version; 0 is the latest
-
-
-class Facts(NamedTuple):
-    """One version of a template, as far as acceptance looks at it."""
-
-    name: str
-    version: int
-    required: frozenset[str]
-    channels: int  # mask of those it has content for
+Facts: TypeAlias = Terms  # one version of a template, as far as acceptance looks at it
 
 
 def facts_of(stored: StoredTemplate) -> Facts:

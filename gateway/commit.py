@@ -12,8 +12,8 @@ from core.durability import Durability
 from core.ids import partition_of, priority_of
 from core.model import Priority
 from core.streams import Append
-from fastpath import Record, pack_frame
-from fastpath.layout import FRAME_HEADER, OUTCOME
+from fastpath import Record, pack_frames
+from fastpath.layout import OUTCOME
 
 Write: TypeAlias = Callable[[Sequence[Append]], Awaitable[list[str]]]
 
@@ -28,29 +28,15 @@ def frames(records: Iterable[Record], partitions: int) -> list[Append]:
 
     An id under an old key may be of a system that had more partitions: it goes to one that is read.
     """
-    open_: dict[tuple[bytes, int], list[Record]] = {}
-    sizes: dict[tuple[bytes, int], int] = {}
-    found: list[Append] = []
-    for record in records:
-        where = (record.id[6:8], record.kind)  # version, partition and priority
-        batch = open_.get(where)
-        size = len(record.raw)
-        if batch is None or len(batch) >= FRAME_RECORDS or sizes[where] + size > FRAME_BYTES:
-            if batch:
-                found.append(_append(batch, partitions))
-            batch = open_[where] = []
-            sizes[where] = FRAME_HEADER
-        batch.append(record)
-        sizes[where] += size
-    return found + [_append(batch, partitions) for batch in open_.values()]
+    packed = pack_frames(records, FRAME_RECORDS, FRAME_BYTES)
+    return [Append(_stream(first, partitions), frame) for first, frame in packed]
 
 
-def _append(records: Sequence[Record], partitions: int) -> Append:
-    first = records[0]
-    partition = partition_of(first.id) % partitions
+def _stream(first: Record, partitions: int) -> str:
+    id = first.id
+    partition = partition_of(id) % partitions
     # What was shed has no way to go but into the ledger.
-    stream = keys.outcomes(partition) if first.kind == OUTCOME else keys.inbound(partition, priority_of(first.id))
-    return Append(stream, pack_frame(records))
+    return keys.outcomes(partition) if first.kind == OUTCOME else keys.inbound(partition, priority_of(id))
 
 
 def durable(
@@ -78,7 +64,7 @@ class Committer:
         self._append = append
         self._partitions = partitions
         self._gather_s = gather_s
-        self._waiting: list[Record] = []
+        self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
         self._flush: asyncio.Task[None] | None = None
 
     async def commit(self, records: Sequence[Record]) -> None:
@@ -93,14 +79,29 @@ class Committer:
         elif records:
             await self._append(frames(records, self._partitions))
 
-    async def _share(self, record: Record) -> None:
-        self._waiting.append(record)
+    def _share(self, record: Record) -> "asyncio.Future[None]":
+        """Done when the frame that the record goes along with is. A caller who hangs up does not take the others' along."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((record, done))
         if self._flush is None:
             self._flush = asyncio.create_task(self._flush_soon())
-            self._flush.add_done_callback(lambda done: done.cancelled() or done.exception())  # told to whoever still waits
-        await asyncio.shield(self._flush)  # a caller who hangs up does not take the others' frame along
+        return done
 
     async def _flush_soon(self) -> None:
         await asyncio.sleep(self._gather_s)
-        records, self._waiting, self._flush = self._waiting, [], None
-        await self._append(frames(records, self._partitions))
+        waiting, self._waiting, self._flush = self._waiting, [], None
+        try:
+            await self._append(frames([record for record, _ in waiting], self._partitions))
+        except asyncio.CancelledError:
+            for _, done in waiting:
+                done.cancel()
+            raise
+        except Exception as error:
+            for _, done in waiting:
+                if not done.done():
+                    done.set_exception(error)
+                    done.exception()  # told to whoever still waits; nobody else need hear of it
+        else:
+            for _, done in waiting:
+                if not done.done():
+                    done.set_result(None)

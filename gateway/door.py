@@ -137,17 +137,18 @@ def _lenient(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
 
 def _checked(request: Any) -> Any:
     if isinstance(request, _Unreadable):
-        raise _unreadable()
+        raise unreadable()
     return _readable(request) if hasattr(request, "__aiter__") else request
 
 
 async def _readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
     async for request in requests:
         if isinstance(request, _Unreadable):
-            raise _unreadable()
+            raise unreadable()
         yield request
 
 
-def _unreadable() -> Refusal:
+def unreadable() -> Refusal:
+    """What is answered to bytes that are not a message of the method."""
     text = "is not a message of this method: the bytes are damaged, a string is not UTF-8, or it is nested too deeply"
     return invalid([Violation("request", text, ErrorReason.ERROR_REASON_INVALID_FORMAT)])

@@ -24,7 +24,7 @@ LOCAL_CHARACTERS = 64
 email_validator.SPECIAL_USE_DOMAIN_NAMES[:] = [
     d for d in email_validator.SPECIAL_USE_DOMAIN_NAMES if d not in {"local", "test"}
 ]
-_UNDELIVERABLE = frozenset(email_validator.SPECIAL_USE_DOMAIN_NAMES)
+UNDELIVERABLE = frozenset(email_validator.SPECIAL_USE_DOMAIN_NAMES)
 
 # Most addresses; what this accepts, email_validator accepts as it stands (a test says so). All others are asked of it.
 _PLAIN_EMAIL = re.compile(r"([a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)@((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+)([a-z]{2,63})")
@@ -58,7 +58,7 @@ def email(text: str) -> str:
     if len(text) > EMAIL_CHARACTERS:
         raise Bad(ErrorReason.ERROR_REASON_TOO_LARGE, f"has {len(text)} characters; at most {EMAIL_CHARACTERS} are allowed")
     plain = _PLAIN_EMAIL.fullmatch(text)
-    if plain is not None and plain.end(1) <= LOCAL_CHARACTERS and plain[3] not in _UNDELIVERABLE and "--" not in plain[2]:
+    if plain is not None and plain.end(1) <= LOCAL_CHARACTERS and plain[3] not in UNDELIVERABLE and "--" not in plain[2]:
         return text
     return _strange_email(text)
 

@@ -1,11 +1,14 @@
 """From notifications to records in Redis: check, look up templates, reserve keys, commit. Each item has its own answer.
 
-The order of these steps is the promise: nothing is answered with an id before its XADD was answered.
+The order of these steps is the promise: nothing is answered with an id before its XADD was answered. What is plainly good is
+read natively (fastpath.Reader); only what needs a closer look goes through validate.py, which alone says what is wrong.
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from functools import partial
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 from grpc import StatusCode
 
@@ -14,30 +17,30 @@ from core.clock import Clock
 from core.errors import StoreFull, StoreUnavailable
 from core.model import Priority
 from core.pressure import Verdict
-from fastpath import Record
+from fastpath import Reader, Record, by_priority
 from gateway import accept, admission, catalog, validate
 from gateway.admission import Admission
 from gateway.catalog import Catalog, Facts, Reference
 from gateway.commit import Committer
 from gateway.errors import Refusal, Violation, invalid, refusal_of
-from gateway.idempotency import Ask, Reservations, Reserved
+from gateway.idempotency import Ask, Reservations
 from gateway.room import Crowded
 from tidings.v1.notifications_pb2 import Notification
 from tidings.v1.types_pb2 import ErrorReason
 
 STATION = "gateway"
-SLICE = 128  # items checked at a stretch
+SLICE = 128  # items that are looked at closer at a stretch
+READ_SLICE = 512  # items read natively at a stretch
 _PRIORITIES = frozenset(map(int, Priority))
 
 
-class Accepted(NamedTuple):
-    """The notification is in Redis under this id (16 bytes); `duplicate`: the id is an earlier call's with the same key."""
+class Repeated(NamedTuple):
+    """The key was an earlier call's with the same content; the record is appended again, under that call's id."""
 
-    id: bytes
-    duplicate: bool = False
+    record: Record
 
 
-Answer: TypeAlias = Accepted | Refusal
+Answer: TypeAlias = Record | Repeated | Refusal  # the record, with its id, is in Redis
 
 
 class Origin(NamedTuple):
@@ -47,17 +50,17 @@ class Origin(NamedTuple):
     traceparent: str
 
 
-_Checked: TypeAlias = tuple[validate.Draft, validate.Faults]
+Taken: TypeAlias = Record | tuple[Record, bytes] | None  # with a key: and the digest of its content; None: look closer
 
 
-class _Item(NamedTuple):
-    """A checked draft on its way, with its place in the request."""
+class _Shed(NamedTuple):
+    """An item that is to be shed: its outcome, and the item itself, should its key turn out to be known."""
 
-    place: int
-    draft: validate.Draft
-    version: int
-    id: bytes
-    mark: str
+    outcome: Record
+    taken: Record | tuple[Record, bytes]
+
+
+_Entry: TypeAlias = Record | tuple[Record, bytes] | Repeated | Refusal | _Shed | None
 
 
 class Intake:
@@ -88,113 +91,160 @@ class Intake:
         self._reservations = reservations
         self._committer = committer
         self._clock = clock
+        self._reader = Reader(partitions, accept.CHECKS)
 
-    async def accept(self, notifications: Sequence[Notification], origin: Origin) -> list[Answer]:
+    async def read(self, wire: bytes, most: int, origin: Origin) -> list[Taken]:
+        """A request's notifications as far as they are plainly good and would be accepted now; None for each other one.
+
+        Nothing at all if there are none, more than `most`, or anything else in the request: it is for protobuf to read.
+        """
+        scanned = self._reader.scan(wire)
+        if scanned is None or not 0 < scanned[0] <= most:
+            return []
+        count, references = scanned
+        known = await self._templates.find(references)
+        taken: list[Taken] = []
+        for first in range(0, count, READ_SLICE):
+            if first:
+                await asyncio.sleep(0)  # other calls, critical ones perhaps, do not wait for a thousand large ones
+            taken += self._reader.read(
+                wire,
+                first,
+                known,
+                admitted=self._admission.admitted(),
+                now_ms=self._clock.now_ms(),
+                random=os.urandom(8 * min(READ_SLICE, count - first)),
+                traceparent=origin.traceparent,
+                mark=partial(accept.mark_of, origin.caller),
+            )
+        return taken
+
+    async def accept(self, taken: Sequence[Taken], notifications: Sequence[Notification], origin: Origin) -> list[Answer]:
         """One answer for each notification, in order. Violations' paths are relative to the notification.
+
+        Args:
+            taken: what `read` made of them.
+            notifications: the same, parsed; may be empty if none needs a closer look.
 
         Raises:
             StoreError: Redis refused what it should not refuse. That it is away or full is an item's answer.
         """
-        urgency = min((n.priority or Priority.MEDIUM for n in notifications), default=Priority.MEDIUM)
         try:
-            async with self._admission.room.place(urgency, len(notifications)):
-                return await self._accept(notifications, origin)
+            async with self._admission.room.place(_urgency(taken, notifications), len(taken)):
+                return await self._accept(taken, notifications, origin)
         except Crowded:
-            return [self._crowded(n.priority or Priority.MEDIUM) for n in notifications]
+            return [self._crowded(_priority_of(place, taken, notifications)) for place in range(len(taken))]
 
     def _crowded(self, priority: int) -> Refusal:
-        refusal = self._admission.crowded(priority if priority in _PRIORITIES else 0)
-        _refused(refusal, priority)
-        return refusal
+        return _refused(self._admission.crowded(priority if priority in _PRIORITIES else 0), priority)
 
-    async def _accept(self, notifications: Sequence[Notification], origin: Origin) -> list[Answer]:
-        now_ms = self._clock.now_ms()
-        checked: list[_Checked] = []
-        for start in range(0, len(notifications), SLICE):
-            if start:
-                await asyncio.sleep(0)  # other calls, critical ones perhaps, do not wait for a thousand
-            checked += [validate.notification(n, now_ms) for n in notifications[start : start + SLICE]]
-        known = await self._templates.find({(draft.template, draft.version) for draft, _ in checked if draft.template})
-        answers: list[Answer | None] = [None] * len(checked)
-        items, shed = self._admit(checked, known, origin.caller, answers)
+    async def _accept(self, taken: Sequence[Taken], notifications: Sequence[Notification], origin: Origin) -> list[Answer]:
+        entries: list[_Entry] = list(taken)
+        if not all(entries):
+            await self._look_closer(entries, notifications, origin)
+        kinds = set(map(type, entries))
         try:
-            spared, shed = await self._spare(shed)
-            items += spared
-            await self._store(items, answers, origin.traceparent)
-            await self._shed(shed, answers, origin.traceparent)
+            if _Shed in kinds:
+                await self._spare(entries)
+            if kinds != {Record}:
+                await self._reserve(entries)
+            await self._store(entries)
         except (StoreUnavailable, StoreFull) as error:
-            for item in (*items, *shed):
-                if answers[item.place] is None:
-                    answers[item.place] = refusal = refusal_of(error)
-                    _refused(refusal, item.draft.priority)
-        return [answer for answer in answers if answer is not None]
+            _fail(entries, (Record, Repeated, tuple, _Shed), error)
+        try:
+            if _Shed in kinds:
+                await self._shed(entries)
+        except (StoreUnavailable, StoreFull) as error:
+            _fail(entries, (_Shed,), error)
+        return [entry for entry in entries if isinstance(entry, (Record, Repeated, Refusal))]
 
-    def _admit(
-        self, checked: Sequence[_Checked], known: dict[Reference, Facts | None], caller: str, answers: list[Answer | None]
-    ) -> tuple[list[_Item], list[_Item]]:
-        """What is to be stored, and what is to be shed; fills in the answers of all others."""
+    async def _look_closer(self, entries: list[_Entry], notifications: Sequence[Notification], origin: Origin) -> None:
+        """Replaces every None by what the checks in Python say of it."""
+        places = [place for place, entry in enumerate(entries) if entry is None]
         now_ms = self._clock.now_ms()
-        items: list[_Item] = []
-        shed: list[_Item] = []
-        for place, (draft, faults) in enumerate(checked):
+        checked: list[tuple[validate.Draft, validate.Faults]] = []
+        for start in range(0, len(places), SLICE):
+            if start:
+                await asyncio.sleep(0)
+            checked += [validate.notification(notifications[place], now_ms) for place in places[start : start + SLICE]]
+        known = await self._templates.find({(draft.template, draft.version) for draft, _ in checked if draft.template})
+        now_ms = self._clock.now_ms()
+        for place, (draft, faults) in zip(places, checked, strict=True):
             facts = _facts(draft, faults, known)
-            verdict = Verdict.REFUSE if isinstance(facts, Refusal) else self._admission.verdict(draft.priority)
-            if isinstance(facts, Refusal) or verdict is Verdict.REFUSE:
-                answers[place] = refusal = facts if isinstance(facts, Refusal) else admission.refused()
-                _refused(refusal, draft.priority)
-                continue
-            id = ids.new_id(accept.partition(draft, self._partitions), draft.priority, now_ms)
-            mark = accept.mark_of(caller, draft.key) if draft.key else ""
-            to = items if verdict is Verdict.ACCEPT else shed
-            to.append(_Item(place, draft, facts.version, id, mark))
-        return items, shed
+            if isinstance(facts, Refusal):
+                entries[place] = _refused(facts, draft.priority)
+            else:
+                entries[place] = self._admit(draft, facts, now_ms, origin)
 
-    async def _spare(self, shed: list[_Item]) -> tuple[list[_Item], list[_Item]]:
-        """Divides what is to be shed: whose key was accepted before gets its old id, as promised; the rest is shed."""
-        keyed = [item for item in shed if item.mark]
-        if not keyed:
-            return [], shed
-        known = await self._reservations.known([item.mark for item in keyed])
-        spared = {item.place for item, before in zip(keyed, known, strict=True) if before}
-        return [item for item in shed if item.place in spared], [item for item in shed if item.place not in spared]
+    def _admit(self, draft: validate.Draft, facts: Facts, now_ms: int, origin: Origin) -> _Entry:
+        """What becomes of a draft that is good."""
+        verdict = self._admission.verdict(draft.priority)
+        if verdict is Verdict.REFUSE:
+            return _refused(admission.refused(), draft.priority)
+        id = ids.new_id(accept.partition(draft, self._partitions), draft.priority, now_ms)
+        version, traceparent = facts.version, origin.traceparent
+        mark = accept.mark_of(origin.caller, draft.key) if draft.key else ""
+        record = accept.to_record(draft, id=id, version=version, accepted_ms=now_ms, traceparent=traceparent, mark=mark)
+        taken = (record, accept.content_of(draft)) if mark else record
+        if verdict is Verdict.ACCEPT:
+            return taken
+        return _Shed(admission.shed(draft, id=id, version=version, now_ms=now_ms, traceparent=traceparent), taken)
 
-    async def _store(self, items: Sequence[_Item], answers: list[Answer | None], traceparent: str) -> None:
-        """Reserves keys and commits; fills in the answers of what is in Redis or in conflict."""
-        asks = [Ask(item.mark, item.id, accept.content_of(item.draft)) for item in items if item.mark]
-        reserved = iter(await self._reservations.reserve(asks) if asks else ())
-        records: list[Record] = []
-        accepted: list[tuple[int, Accepted]] = []
-        for item in items:
-            given = next(reserved) if item.mark else Reserved(item.id)
+    async def _spare(self, entries: list[_Entry]) -> None:
+        """Whose key was accepted before is not shed: it gets its old id, as promised."""
+        keyed = [(i, e.taken) for i, e in enumerate(entries) if isinstance(e, _Shed) and isinstance(e.taken, tuple)]
+        known = await self._reservations.known([taken[0].mark for _, taken in keyed])
+        for (place, taken), before in zip(keyed, known, strict=True):
+            if before:
+                entries[place] = taken
+
+    async def _reserve(self, entries: list[_Entry]) -> None:
+        """Replaces what came with a key by what that gives: the record, an earlier one's, or a conflict."""
+        keyed = [(place, *entry) for place, entry in enumerate(entries) if _has_key(entry)]
+        asks = [Ask(record.mark, record.id, content) for _, record, content in keyed]
+        reserved = await self._reservations.reserve(asks) if asks else ()
+        for (place, record, _), given in zip(keyed, reserved, strict=True):
             if given.conflict:
-                answers[item.place] = refusal = _conflict()
-                _refused(refusal, item.draft.priority)
-                continue
-            accepted.append((item.place, Accepted(given.id, given.duplicate)))
-            records.append(_record(item, given.id, traceparent))
+                entries[place] = _refused(_conflict(), record.priority)
+            elif given.duplicate:
+                entries[place] = Repeated(record.replace(id=given.id, accepted_ms=ids.time_of(given.id)))
+            else:
+                entries[place] = record
+
+    async def _store(self, entries: Sequence[_Entry]) -> None:
+        records = [e.record if isinstance(e, Repeated) else e for e in entries if isinstance(e, (Record, Repeated))]
         await self._committer.commit(records)
-        for place, answer in accepted:
-            answers[place] = answer
-        self._measure(records)
-
-    async def _shed(self, items: Sequence[_Item], answers: list[Answer | None], traceparent: str) -> None:
-        """Tells the ledger of what is shed. Its key is not reserved: the same call may be accepted when there is room again."""
-        outcomes = [
-            admission.shed(i.draft, id=i.id, version=i.version, now_ms=ids.time_of(i.id), traceparent=traceparent)
-            for i in items
-        ]
-        await self._committer.commit(outcomes)
-        for item in items:
-            answers[item.place] = Accepted(item.id)
-
-    def _measure(self, records: Sequence[Record]) -> None:
-        by_priority: dict[int, list[Record]] = {}
-        for record in records:
-            by_priority.setdefault(record.priority, []).append(record)
-        for priority, some in by_priority.items():
-            metrics.handled(STATION, 0, priority, "accepted", some, now_ms=self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        for priority, some in by_priority(records).items():
+            metrics.handled(STATION, 0, priority, "accepted", some, now_ms=now_ms)
         if records:
             metrics.BATCH_ITEMS.observe((STATION,), len(records))
+
+    async def _shed(self, entries: list[_Entry]) -> None:
+        """Tells the ledger of what is shed. Its key is not reserved: the same call may be accepted when there is room again."""
+        shed = [(place, entry.outcome) for place, entry in enumerate(entries) if isinstance(entry, _Shed)]
+        await self._committer.commit([outcome for _, outcome in shed])
+        for place, outcome in shed:
+            entries[place] = outcome
+
+
+def _urgency(taken: Sequence[Taken], notifications: Sequence[Notification]) -> int:
+    """The most urgent priority of a call's items."""
+    usual = by_priority([entry for entry in taken if isinstance(entry, Record)])
+    others = [_priority_of(i, taken, notifications) for i, entry in enumerate(taken) if not isinstance(entry, Record)]
+    return min((*usual, *others), default=Priority.MEDIUM)
+
+
+def _priority_of(place: int, taken: Sequence[Taken], notifications: Sequence[Notification]) -> int:
+    """The priority of one item, as its caller gave it."""
+    entry = taken[place]
+    if entry is None:
+        return notifications[place].priority or Priority.MEDIUM
+    return int(entry.priority if isinstance(entry, Record) else entry[0].priority)
+
+
+def _has_key(entry: _Entry) -> TypeGuard[tuple[Record, bytes]]:
+    return type(entry) is tuple
 
 
 def _facts(draft: validate.Draft, faults: list[Violation], known: dict[Reference, Facts | None]) -> Facts | Refusal:
@@ -208,15 +258,26 @@ def _facts(draft: validate.Draft, faults: list[Violation], known: dict[Reference
     return facts or _unknown_now()
 
 
-def _record(item: _Item, id: bytes, traceparent: str) -> Record:
-    version = item.version
-    at = ids.time_of(id)  # of the first call, if this one repeats it
-    return accept.to_record(item.draft, id=id, version=version, accepted_ms=at, traceparent=traceparent, mark=item.mark)
+def _fail(entries: list[_Entry], kinds: tuple[type, ...], error: StoreUnavailable | StoreFull) -> None:
+    """Redis was asked and did not take them: refuses all entries of these kinds."""
+    for place, entry in enumerate(entries):
+        if isinstance(entry, kinds):
+            entries[place] = _refused(refusal_of(error), _priority(entry))
 
 
-def _refused(refusal: Refusal, priority: int) -> None:
+def _priority(entry: _Entry) -> int:
+    if isinstance(entry, _Shed):
+        return int(entry.outcome.priority)
+    record = entry[0] if isinstance(entry, tuple) else entry  # of Repeated too
+    assert isinstance(record, Record)
+    return int(record.priority)
+
+
+def _refused(refusal: Refusal, priority: int) -> Refusal:
+    """The refusal, counted."""
     name = metrics.priority_name(priority) if priority in _PRIORITIES else "none"
     metrics.HANDLED.labels(STATION, "none", name, refusal.code.name.lower()).inc()
+    return refusal
 
 
 def _unknown_now() -> Refusal:

@@ -56,7 +56,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "os.getenv": ("core.config",),
     "os.putenv": (),
     "grpc.server": ("gateway", SANDBOX, *TESTS),
-    "grpc.aio.server": ("gateway", SANDBOX, *TESTS),
+    "grpc.aio.server": ("gateway", SANDBOX, "bench.echo", *TESTS),
 }
 KEYS_MODULES = ("core.keys", "tests.unit.core.test_keys", "tests.test_layout", "tests.layout")
 KEY_LITERAL = re.compile(r"(?<![/\w])tidings:(?=[\w{]|$)|\{p(?=\d|\{|\}|$)")

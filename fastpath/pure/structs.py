@@ -27,19 +27,19 @@ class _Strange(Exception):
     """Something that needs a closer look."""
 
 
-def read_struct(wire: bytes) -> dict[str, object] | None:
+def read_struct(wire: bytes, *, once: bool = False) -> dict[str, object] | None:
     """The values of a Struct, whole numbers as ints.
 
     None if something needs a closer look: a NUL in a text, a number that is not finite, a value of no kind, more than DEPTH
-    levels, or bytes that protobuf would have written otherwise.
+    levels, or bytes that protobuf would have written otherwise. `once` (of the twin only): also a key that stands twice.
     """
     try:
-        return _object(wire, 0, len(wire), 1)
+        return _object(wire, 0, len(wire), 1, once)
     except (_Strange, UnicodeDecodeError):
         return None
 
 
-def _object(wire: bytes, at: int, end: int, depth: int) -> dict[str, object]:
+def _object(wire: bytes, at: int, end: int, depth: int, once: bool) -> dict[str, object]:
     if depth > DEPTH:
         raise _Strange
     values: dict[str, object] = {}
@@ -48,25 +48,25 @@ def _object(wire: bytes, at: int, end: int, depth: int) -> dict[str, object]:
         key, key_end = _message(wire, at, entry_end, _KEY)
         name = _text(wire[key:key_end])
         at, value_end = _message(wire, key_end, entry_end, _VALUE)
-        if value_end != entry_end:
+        if value_end != entry_end or (once and name in values):
             raise _Strange
-        values[name] = _value(wire, at, entry_end, depth)
+        values[name] = _value(wire, at, entry_end, depth, once)
         at = entry_end
     return values
 
 
-def _list(wire: bytes, at: int, end: int, depth: int) -> list[object]:
+def _list(wire: bytes, at: int, end: int, depth: int, once: bool) -> list[object]:
     if depth > DEPTH:
         raise _Strange
     values: list[object] = []
     while at < end:
         at, item_end = _message(wire, at, end, _ITEM)
-        values.append(_value(wire, at, item_end, depth))
+        values.append(_value(wire, at, item_end, depth, once))
         at = item_end
     return values
 
 
-def _value(wire: bytes, at: int, end: int, depth: int) -> object:
+def _value(wire: bytes, at: int, end: int, depth: int, once: bool) -> object:
     """The one field of a Value, which is all of it."""
     if end - at < 2:
         raise _Strange
@@ -83,9 +83,9 @@ def _value(wire: bytes, at: int, end: int, depth: int) -> object:
     if tag == _STRING:
         return _text(wire[inner:end])
     if tag == _OBJECT:
-        return _object(wire, inner, end, depth + 1)
+        return _object(wire, inner, end, depth + 1, once)
     if tag == _LIST:
-        return _list(wire, inner, end, depth + 1)
+        return _list(wire, inner, end, depth + 1, once)
     raise _Strange
 
 

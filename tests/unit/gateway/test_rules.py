@@ -30,7 +30,7 @@ from gateway.door import _ORIGIN
 from gateway.drain import Drain
 from gateway.errors import Refusal, Violation, invalid
 from gateway.inbox import Inbox
-from gateway.intake import Answer, Intake, Origin
+from gateway.intake import Answer, Intake, Origin, Taken
 from gateway.notifications import Notifications
 from gateway.recipients import Recipients
 from gateway.templates import Templates
@@ -103,7 +103,10 @@ class CheckOnly(Intake):
     def __init__(self) -> None:
         pass
 
-    async def accept(self, notifications: Any, origin: Origin) -> list[Answer]:
+    async def read(self, wire: bytes, most: int, origin: Origin) -> list[Taken]:
+        return []
+
+    async def accept(self, taken: Any, notifications: Any, origin: Origin) -> list[Answer]:
         answers: list[Answer] = []
         for each in notifications:
             faults = validate.notification(each, NOW_MS)[1]
@@ -127,7 +130,8 @@ SERVICES: dict[str, Any] = {
 def by_service(service: str, method: str) -> Check:
     async def call(request: Message) -> list[Violation]:
         _ORIGIN.set(Origin("tests", ""))
-        answer = getattr(SERVICES[service], method)(request, None)
+        raw = isinstance(request, notifications_pb2.SendRequest)
+        answer = getattr(SERVICES[service], method)(request.SerializeToString() if raw else request, None)
         try:
             if hasattr(answer, "__aiter__"):
                 await anext(answer)
