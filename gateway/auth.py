@@ -1,6 +1,7 @@
 """Who calls and what they may: API keys looked up in the ledger and remembered for seconds, scopes in one table.
 
-Keys are remembered by their hash; a key that was good lately stays good while PostgreSQL is away.
+Keys are remembered by their hash, callers of the last seconds by their header too; a key that was good lately stays good while
+PostgreSQL is away.
 """
 
 import asyncio
@@ -90,6 +91,14 @@ class Auth:
         self._known: dict[bytes, _Known] = {}
         self._asking: dict[bytes, asyncio.Future[ApiKey | None]] = {}
         self._closed_until = 0
+        self._recent: dict[str, tuple[Caller, int]] = {}  # by the header as it came: who, and fresh until (ms)
+
+    def recent(self, method: str, header: str) -> Caller | None:
+        """Who calls `method`, if that was asked for the same authorization header a moment ago; None: ask `caller`."""
+        known = self._recent.get(header)
+        if known is None or known[1] <= self._clock.now_ms() or SCOPES.get(method, ADMIN) not in known[0].scopes:
+            return None
+        return known[0]
 
     async def caller(self, method: str, metadata: Metadata, peer: Mapping[str, Iterable[bytes]]) -> Caller:
         """Who calls `method` ("/package.Service/Method"). `peer` is grpc's auth context (a verified certificate, if any).
@@ -114,17 +123,28 @@ class Auth:
             if names:
                 return Caller(f"certificate {names[0].decode(errors='replace')}", CERTIFICATE_SCOPES)
             raise _unauthenticated("no API key: send it as call metadata 'authorization: Bearer tk_...'")
-        scheme, _, secret = (header if isinstance(header, str) else "").partition(" ")
+        header = header if isinstance(header, str) else ""
+        scheme, _, secret = header.partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret.startswith(PREFIX) or len(secret) > KEY_CHARACTERS:
             raise _unauthenticated("not an API key of tidings: expected 'authorization: Bearer tk_...'")
-        key = await self._lookup(secret)
+        digest = hashlib.sha256(secret.encode()).digest()
+        key = await self._lookup(digest, secret)
         if key is None:
             raise _unauthenticated("the API key is not known or was revoked")
-        return Caller(key.name, key.scopes)
+        caller = Caller(key.name, key.scopes)
+        self._remember(header, caller, digest)
+        return caller
 
-    async def _lookup(self, secret: str) -> ApiKey | None:
-        digest = hashlib.sha256(secret.encode()).digest()
+    def _remember(self, header: str, caller: Caller, digest: bytes) -> None:
+        """For as long as the key itself would not be asked for again."""
+        known = self._known.get(digest)
+        if known is not None and known.asked_ms + FRESH_MS > self._clock.now_ms():
+            if len(self._recent) >= CAPACITY:
+                self._recent.clear()
+            self._recent[header] = (caller, known.asked_ms + FRESH_MS)
+
+    async def _lookup(self, digest: bytes, secret: str) -> ApiKey | None:
         now = self._clock.now_ms()
         known = self._known.get(digest)
         age = now - known.asked_ms if known else 0

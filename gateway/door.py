@@ -7,8 +7,8 @@ under an id that the caller is told.
 import inspect
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
@@ -77,8 +77,14 @@ class Door(grpc.aio.ServerInterceptor):
 
     def _plain(self, method: str, behaviour: Any) -> Any:
         async def answer(request: Any, context: Context) -> Any:
-            async with self._guard(method, context):
-                return await behaviour(_checked(request), context)
+            try:
+                with await self._enter(method, context):
+                    return await behaviour(_checked(request), context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                refusal = _refusal(method, error)
+            await context.abort_with_status(rpc_status.to_status(to_status(refusal)))
 
         return answer
 
@@ -87,28 +93,46 @@ class Door(grpc.aio.ServerInterceptor):
             return self._plain(method, behaviour)
 
         async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self._guard(method, context), aclosing(behaviour(_checked(request), context)) as messages:
-                async for message in messages:
-                    yield message
+            try:
+                with await self._enter(method, context):
+                    async with aclosing(behaviour(_checked(request), context)) as messages:
+                        async for message in messages:
+                            yield message
+                return
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                refusal = _refusal(method, error)
+            await context.abort_with_status(rpc_status.to_status(to_status(refusal)))
 
         return answer
 
-    @asynccontextmanager
-    async def _guard(self, method: str, context: Context) -> AsyncIterator[None]:
-        try:
-            metadata = context.invocation_metadata() or ()
+    async def _enter(self, method: str, context: Context) -> AbstractContextManager[object]:
+        """Says who calls, or refuses; the span to answer in. Most calls have no trace, and are not made to pay for one."""
+        metadata = context.invocation_metadata() or ()
+        header = parent = ""
+        for name, value in metadata:
+            if name == "authorization" and not header and isinstance(value, str):
+                header = value
+            elif name == "traceparent" and not parent and isinstance(value, str):
+                parent = value
+        caller = self._auth.recent(method, header)
+        if caller is None:
             caller = await self._auth.caller(method, metadata, context.auth_context())
-            parent = next((value for name, value in metadata if name == "traceparent" and isinstance(value, str)), "")
-            with telemetry.span(method[1:], parent, kind=SpanKind.SERVER) as span:
-                _ORIGIN.set(Origin(caller.name, telemetry.traceparent_of(span)))
-                yield
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:
-            refusal = _refusal(method, error)
-        else:
-            return
-        await context.abort_with_status(rpc_status.to_status(to_status(refusal)))
+        if parent or telemetry.enabled():
+            return _traced(method, caller.name, parent)
+        _ORIGIN.set(Origin(caller.name, ""))
+        return _UNTRACED
+
+
+_UNTRACED = nullcontext()
+
+
+@contextmanager
+def _traced(method: str, caller: str, parent: str) -> Iterator[None]:
+    with telemetry.span(method[1:], parent, kind=SpanKind.SERVER) as span:
+        _ORIGIN.set(Origin(caller, telemetry.traceparent_of(span)))
+        yield
 
 
 def _refusal(method: str, error: Exception) -> Refusal:
