@@ -10,8 +10,8 @@ from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
-from fastpath.canonical cimport read_size, read_varint
 from fastpath.records cimport FRAME_HEADER, ID_OFFSET, ID_WIDTH, KIND, Record
+from fastpath.wire cimport read_size, read_varint
 
 from fastpath.records import pack_frame
 

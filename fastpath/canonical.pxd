@@ -24,9 +24,3 @@ cdef class Canonical:
     cdef int _number(self, const unsigned char *at) except -1
     cdef int _text(self, const unsigned char *at, Py_ssize_t size) noexcept
     cdef int _raw(self, const char *text, Py_ssize_t size) noexcept
-
-
-cdef int read_varint(const unsigned char **at, const unsigned char *end, unsigned long long *value) noexcept nogil
-# Steps over a length; where what is so long ends, NULL if that is beyond `end`.
-cdef const unsigned char *read_size(const unsigned char **at, const unsigned char *end) noexcept nogil
-cdef bint is_utf8(const unsigned char *at, Py_ssize_t size) noexcept nogil

@@ -12,6 +12,8 @@ from libc.math cimport floor, isfinite
 from libc.stdlib cimport qsort
 from libc.string cimport memcmp, memcpy
 
+from fastpath.wire cimport is_utf8, read_size
+
 import orjson
 
 cdef extern from "Python.h":
@@ -281,66 +283,4 @@ cdef bint _has(const Entry *entries, Py_ssize_t count, frozenset required) excep
                 low = middle + 1
         if entries[middle].value < entries[middle].end and entries[middle].value[0] == VARINT_1:
             return False
-    return True
-
-
-cdef int read_varint(const unsigned char **at, const unsigned char *end, unsigned long long *value) noexcept nogil:
-    cdef const unsigned char *here = at[0]
-    cdef int shift = 0
-    value[0] = 0
-    while here < end and shift < 63:
-        value[0] |= <unsigned long long>(here[0] & 127) << shift
-        here += 1
-        if (here - 1)[0] < 128:
-            at[0] = here
-            return 1
-        shift += 7
-    if here < end and shift == 63 and here[0] <= 1:  # the tenth byte has one bit left
-        value[0] |= <unsigned long long>here[0] << 63
-        at[0] = here + 1
-        return 1
-    return 0
-
-
-cdef const unsigned char *read_size(const unsigned char **at, const unsigned char *end) noexcept nogil:
-    cdef unsigned long long size
-    if not read_varint(at, end, &size) or size > <unsigned long long>(end - at[0]):
-        return NULL
-    return at[0] + size
-
-
-cdef bint is_utf8(const unsigned char *at, Py_ssize_t size) noexcept nogil:
-    """Shortest forms only, no surrogates, nothing beyond U+10FFFF: what Python and protobuf take."""
-    cdef const unsigned char *end = at + size
-    cdef unsigned char lead, low, high
-    cdef int rest
-    while at < end:
-        lead = at[0]
-        at += 1
-        if lead < 0x80:
-            continue
-        low, high = 0x80, 0xBF
-        if 0xC2 <= lead <= 0xDF:
-            rest = 1
-        elif 0xE0 <= lead <= 0xEF:
-            rest = 2
-            if lead == 0xE0:
-                low = 0xA0
-            elif lead == 0xED:
-                high = 0x9F
-        elif 0xF0 <= lead <= 0xF4:
-            rest = 3
-            if lead == 0xF0:
-                low = 0x90
-            elif lead == 0xF4:
-                high = 0x8F
-        else:
-            return False
-        if end - at < rest or not low <= at[0] <= high:
-            return False
-        at += 1
-        for rest in range(rest - 1):
-            if at[0] & 0xC0 != 0x80:
-                return False
-            at += 1
     return True

@@ -4,17 +4,7 @@ from libc.stdint cimport uint32_t
 
 from fastpath.canonical cimport Canonical
 from fastpath.records cimport Draft
-
-cdef struct Text:
-    const unsigned char *at
-    Py_ssize_t size
-
-
-# The fields of a message, by number.
-cdef struct Message:
-    unsigned int seen  # a bit for each
-    unsigned long long number[14]
-    Text text[14]
+from fastpath.wire cimport Message, Text
 
 
 cdef class Reader:
@@ -36,5 +26,4 @@ cdef class Reader:
     cdef object _take(self, const unsigned char *at, const unsigned char *end, const unsigned char *dice)
     cdef int _plain(self, Message *n, Draft *draft) except -1
     cdef int _template_suits(self, Message *n, Draft *draft) except -1
-    cdef bint _is_plain_email(self, Text *text) except -1
     cdef int _stamp(self, Draft *draft, int who, const unsigned char *dice) except -1

@@ -7,12 +7,12 @@ The words are in the twin, fastpath/pure/intake.py. Every length is checked agai
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint32_t
-from libc.string cimport memcmp, memset
 
-from fastpath.canonical cimport Canonical, read_size, read_varint
+from fastpath.canonical cimport Canonical
+from fastpath.plain cimport is_line, is_moment, is_name, is_plain_email, is_window, mask_of
 from fastpath.records cimport HEADER, ID_OFFSET, ID_WIDTH, ACCEPTED_MS, Draft, Record, begin, encode, put_u32, put_u64
+from fastpath.wire cimport Message, Text, next_item, read_message, read_size, read_varint, same, str_of
 
 from hashlib import blake2b
 
@@ -22,29 +22,19 @@ cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
 cdef enum:
-    NAME_CHARACTERS = 128
     ID_CHARACTERS = 128
     SOURCE_CHARACTERS = 128
     KEY_CHARACTERS = 255
-    EMAIL_CHARACTERS = 254
-    LOCAL_CHARACTERS = 64
-    LABEL_CHARACTERS = 63
     VERSION_MAX = 2147483647
-    DEDUPE_MAX_S = 604800
     PROMOTIONAL_DEDUPE_S = 3600
-    NANOS = 1000000000
     MEDIUM = 3
     TRANSACTIONAL = 1
     PROMOTIONAL = 2
     EMAIL_AND_SMS = 3
     RANDOM = 8
-    FIELDS = 14  # numbers of a message's fields are below this
     NUMBERS = 0x8C  # those of a notification that are numbers, a bit each: 2, 3, 7
     TEXTS = 0x3F72  # and those of known length: 1, 4, 5, 6, 8 to 13
     RECIPIENT = 0x6E  # of a recipient: 1, 2, 3, 5, 6
-    PAIR = 0x06  # of a Timestamp and a Duration: 1, 2
-
-cdef unsigned long long LAST_SECOND = 253402300799  # 9999-12-31
 
 # Where things are in a record.
 cdef enum:
@@ -78,19 +68,6 @@ if [layout.SLOTS[name][0] for name in ("priority", "klass", "channel", "version"
     raise ImportError("fastpath.intake was built for another layout; build it again")
 cdef int NOTIFICATION = layout.NOTIFICATION
 
-cdef enum:
-    LETTER = 1  # a to z
-    DIGIT = 2
-    CAPITAL = 4
-    LOCAL = 8  # what else may stand before the @ of a plain address
-    NAME = 16  # what else may stand in a name
-
-cdef unsigned char[256] _SORTS
-for _byte in range(256):
-    _SORTS[_byte] = (LETTER if 97 <= _byte <= 122 else DIGIT if 48 <= _byte <= 57 else CAPITAL if 65 <= _byte <= 90 else 0) | (
-        LOCAL if _byte in b"_+-" else 0
-    ) | (NAME if _byte in b"._-" else 0)
-
 cdef uint32_t[256] _CRC
 for _byte in range(256):
     _rest = _byte
@@ -119,13 +96,13 @@ cdef class Reader:
         cdef set references = set()
         last.at, last.size = NULL, -1
         while at < end:
-            item = _item(&at, end)
+            item = next_item(&at, end)
             if item is NULL:
                 return None
             count += 1
-            if not _reference(item, at, &name, &version) or (version == last_version and _same(&name, &last)):
+            if not _reference(item, at, &name, &version) or (version == last_version and same(&name, &last)):
                 continue
-            references.add((_str(&name), version))
+            references.add((str_of(&name), version))
             last, last_version = name, version
         return count, references
 
@@ -139,14 +116,14 @@ cdef class Reader:
         cdef const unsigned char *dice = <const unsigned char *>PyBytes_AS_STRING(random)
         cdef Py_ssize_t left = PyBytes_GET_SIZE(random) // RANDOM
         cdef list found = []
-        if PyBytes_GET_SIZE(random) % RANDOM:
-            raise ValueError("8 random bytes for each id")
+        if PyBytes_GET_SIZE(random) % RANDOM or first < 0:
+            raise ValueError("8 random bytes for each id, from a place in the request on")
         self._template.at = NULL
         self._known, self._mark, self._traceparent = known, mark, traceparent
         self._admitted, self._now_ms = admitted, now_ms
         try:
-            while left and at < end and first >= 0:
-                item = _item(&at, end)
+            while left and at < end:
+                item = next_item(&at, end)
                 if item is NULL:
                     raise ValueError("not a request of notifications only")
                 if first:
@@ -157,7 +134,7 @@ cdef class Reader:
                 left -= 1
         finally:
             self._terms = self._known = self._mark = self._traceparent = None
-        if left or first:
+        if left:
             raise ValueError("the request has not so many notifications")
         return found
 
@@ -167,20 +144,20 @@ cdef class Reader:
         cdef Draft draft
         cdef object email, phone, language, timezone, mark  # in normal form, while the draft borrows from them
         cdef Record record
-        if not _read(&n, at, end, NUMBERS, TEXTS):
+        if not read_message(&n, at, end, NUMBERS, TEXTS):
             return None
         begin(&draft, NOTIFICATION)
         if not self._plain(&n, &draft) or not self._template_suits(&n, &draft):
             return None
         cdef Message to
-        if not _read(&to, n.text[5].at, n.text[5].at + n.text[5].size, 0, RECIPIENT) or not _is_line(&to.text[1], ID_CHARACTERS):
+        if not read_message(&to, n.text[5].at, n.text[5].at + n.text[5].size, 0, RECIPIENT) or not is_line(&to.text[1], ID_CHARACTERS):
             return None
         email = phone = language = timezone = None
         try:
-            email = None if self._is_plain_email(&to.text[2]) else self._email(_str(&to.text[2]))
-            phone = self._phone(_str(&to.text[3])) if to.text[3].size else None
-            language = self._language(_str(&to.text[5])) if to.text[5].size else None
-            timezone = self._timezone(_str(&to.text[6])) if to.text[6].size else None
+            email = None if is_plain_email(&to.text[2], self._undeliverable) else self._email(str_of(&to.text[2]))
+            phone = self._phone(str_of(&to.text[3])) if to.text[3].size else None
+            language = self._language(str_of(&to.text[5])) if to.text[5].size else None
+            timezone = self._timezone(str_of(&to.text[6])) if to.text[6].size else None
         except ValueError:
             return None
         _put(&draft, RECIPIENT_ID, &to.text[1])
@@ -197,7 +174,7 @@ cdef class Reader:
         put_u32(draft.header + TEMPLATE_VERSION, <uint32_t>n.number[7])
         record = encode(&draft)
         content = blake2b(record.raw, digest_size=16).digest()
-        mark = self._mark(_str(&n.text[12]))
+        mark = self._mark(str_of(&n.text[12]))
         draft.text[MARK] = PyUnicode_AsUTF8AndSize(mark, &draft.size[MARK])
         self._stamp(&draft, who, dice)
         return encode(&draft), content
@@ -208,16 +185,16 @@ cdef class Reader:
         cdef long long window = PROMOTIONAL_DEDUPE_S if klass == PROMOTIONAL else 0, at_ms = 0, expires_ms = 0
         if priority > 4 or not self._admitted >> (priority - 1) & 1 or klass > 3 or n.number[7] > VERSION_MAX:
             return 0
-        cdef int mask = _mask(&n.text[4])
-        if mask < 0 or not _is_name(&n.text[1]) or not _is_name(&n.text[6]):
+        cdef int mask = mask_of(&n.text[4])
+        if mask < 0 or not is_name(&n.text[1]) or not is_name(&n.text[6]):
             return 0
-        if not _is_line(&n.text[9], SOURCE_CHARACTERS) or not _is_line(&n.text[12], KEY_CHARACTERS):
+        if not is_line(&n.text[9], SOURCE_CHARACTERS) or not is_line(&n.text[12], KEY_CHARACTERS):
             return 0
-        if n.seen >> 10 & 1 and not _moment(&n.text[10], &at_ms):
+        if n.seen >> 10 & 1 and not is_moment(&n.text[10], &at_ms):
             return 0
-        if n.seen >> 11 & 1 and (not _moment(&n.text[11], &expires_ms) or expires_ms <= self._now_ms):
+        if n.seen >> 11 & 1 and (not is_moment(&n.text[11], &expires_ms) or expires_ms <= self._now_ms):
             return 0
-        if n.seen >> 13 & 1 and not _window(&n.text[13], &window):
+        if n.seen >> 13 & 1 and not is_window(&n.text[13], &window):
             return 0
         draft.header[PRIORITY], draft.header[KLASS], draft.header[CHANNEL] = priority, klass, mask
         put_u32(draft.header + EXTRA, <uint32_t>window)
@@ -230,8 +207,8 @@ cdef class Reader:
 
     cdef int _template_suits(self, Message *n, Draft *draft) except -1:
         """Looks the template up, unless it is the one before, and writes the data if it has what that requires."""
-        if self._template.at is NULL or self._asked != n.number[7] or not _same(&self._template, &n.text[6]):
-            self._terms = self._known.get((_str(&n.text[6]), n.number[7]))
+        if self._template.at is NULL or self._asked != n.number[7] or not same(&self._template, &n.text[6]):
+            self._terms = self._known.get((str_of(&n.text[6]), n.number[7]))
             self._template, self._asked = n.text[6], n.number[7]
             if self._terms is not None:
                 _, self._version, self._required, self._channels = self._terms
@@ -241,49 +218,6 @@ cdef class Reader:
             return 0
         draft.text[DATA], draft.size[DATA] = <const char *>self._canonical.json, self._canonical.size
         return 1
-
-    cdef bint _is_plain_email(self, Text *text) except -1:
-        """Whether it needs no closer look by the check of addresses; "" needs none."""
-        cdef const unsigned char *at = text.at
-        cdef const unsigned char *end = at + text.size
-        cdef const unsigned char *label
-        if text.size == 0:
-            return True
-        if text.size > EMAIL_CHARACTERS:
-            return False
-        while True:
-            label = at
-            while at < end and _SORTS[at[0]] & (LETTER | DIGIT | LOCAL):
-                at += 1
-            if at == label or at == end:
-                return False
-            at += 1
-            if (at - 1)[0] == 64:
-                break
-            if (at - 1)[0] != 46:
-                return False
-        if at - 1 - text.at > LOCAL_CHARACTERS:
-            return False
-        cdef int labels = 0
-        cdef bint letters
-        while True:
-            label, letters = at, True
-            while at < end and (_SORTS[at[0]] & (LETTER | DIGIT) or at[0] == 45):
-                letters &= _SORTS[at[0]] == LETTER
-                if at[0] == 45 and (at == label or (at - 1)[0] == 45):
-                    return False
-                at += 1
-            if at == label or at - label > LABEL_CHARACTERS or (at - 1)[0] == 45:
-                return False
-            if at == end:
-                break
-            if at[0] != 46:
-                return False
-            at += 1
-            labels += 1
-        if labels == 0 or not letters or at - label < 2:
-            return False
-        return PyUnicode_DecodeUTF8(<const char *>label, at - label, NULL) not in self._undeliverable
 
     cdef int _stamp(self, Draft *draft, int who, const unsigned char *dice) except -1:
         """What a record has beside what the caller said: id, time, the template's version, trace context."""
@@ -301,16 +235,6 @@ cdef class Reader:
         put_u64(draft.header + ACCEPTED_MS, self._now_ms)
         draft.text[TRACEPARENT] = PyUnicode_AsUTF8AndSize(self._traceparent, &draft.size[TRACEPARENT])
         return 0
-
-
-cdef inline const unsigned char *_item(const unsigned char **at, const unsigned char *end) noexcept nogil:
-    """Where the next notification of a request begins; `at` then is where it ends. NULL if it is something else."""
-    cdef const unsigned char *item = at[0] + 1
-    if at[0][0] != 10:
-        return NULL
-    cdef const unsigned char *item_end = read_size(&item, end)
-    at[0] = item_end
-    return item if item_end is not NULL else NULL
 
 
 cdef bint _reference(
@@ -338,42 +262,7 @@ cdef bint _reference(
             at = text_end
         else:
             return False
-    return version[0] <= VERSION_MAX and _is_name(name)
-
-
-cdef bint _read(
-    Message *message, const unsigned char *at, const unsigned char *end, unsigned int numbers, unsigned int texts
-) noexcept nogil:
-    """The fields of a message, each of which is of its kind and stands once; what is not there is 0 and empty."""
-    cdef int field, form
-    cdef const unsigned char *text_end
-    memset(message, 0, sizeof(Message))
-    while at < end:
-        field, form = at[0] >> 3, at[0] & 7
-        if at[0] >= 128 or field >= FIELDS or message.seen >> field & 1:
-            return False
-        at += 1
-        if form == 0 and numbers >> field & 1:
-            if not read_varint(&at, end, &message.number[field]):
-                return False
-        elif form == 2 and texts >> field & 1:
-            text_end = read_size(&at, end)
-            if text_end is NULL:
-                return False
-            message.text[field].at, message.text[field].size = at, text_end - at
-            at = text_end
-        else:
-            return False
-        message.seen |= <unsigned int>1 << field
-    return True
-
-
-cdef inline object _str(const Text *text):
-    return PyUnicode_DecodeUTF8(<const char *>text.at, text.size, NULL)
-
-
-cdef inline bint _same(const Text *one, const Text *other) noexcept nogil:
-    return one.size == other.size and memcmp(one.at, other.at, one.size) == 0
+    return version[0] <= VERSION_MAX and is_name(name)
 
 
 cdef inline void _put(Draft *draft, int place, const Text *text) noexcept:
@@ -398,65 +287,6 @@ cdef int _who(const Draft *draft) noexcept nogil:
     if mask & ~EMAIL_AND_SMS or (mask & 1 and not draft.size[EMAIL]) or (mask & 2 and not draft.size[PHONE]):
         return -1
     return EMAIL if draft.size[EMAIL] else PHONE if draft.size[PHONE] else -1
-
-
-cdef bint _is_name(const Text *text) noexcept nogil:
-    cdef Py_ssize_t index
-    if not 1 <= text.size <= NAME_CHARACTERS or not _SORTS[text.at[0]] & (LETTER | DIGIT | CAPITAL):
-        return False
-    for index in range(1, text.size):
-        if not _SORTS[text.at[index]] & (LETTER | DIGIT | CAPITAL | NAME):
-            return False
-    return True
-
-
-cdef int _is_line(const Text *text, Py_ssize_t limit) except -1:
-    """Whether it is printable, in at most so many characters."""
-    cdef Py_ssize_t index
-    for index in range(text.size):
-        if not 32 <= text.at[index] < 127:
-            break
-    else:
-        return text.size <= limit
-    if text.at[index] < 128 or text.size > 4 * limit:
-        return 0
-    try:
-        line = _str(text)
-    except UnicodeDecodeError:
-        return 0
-    return len(line) <= limit and line.isprintable()
-
-
-cdef int _mask(const Text *channels) noexcept nogil:
-    """The mask of packed channels; -1 if one does not exist or stands twice."""
-    cdef int mask = 0
-    cdef Py_ssize_t index
-    for index in range(channels.size):
-        if not 1 <= channels.at[index] <= 4 or mask >> (channels.at[index] - 1) & 1:
-            return -1
-        mask |= 1 << (channels.at[index] - 1)
-    return mask
-
-
-cdef bint _pair(const Text *text, Message *pair, unsigned long long most) noexcept nogil:
-    """Seconds (1) and nanoseconds (2), neither negative."""
-    return _read(pair, text.at, text.at + text.size, PAIR, 0) and pair.number[1] <= most and pair.number[2] < NANOS
-
-
-cdef bint _moment(const Text *text, long long *ms) noexcept nogil:
-    cdef Message pair
-    if not _pair(text, &pair, LAST_SECOND):
-        return False
-    ms[0] = pair.number[1] * 1000 + pair.number[2] // 1000000
-    return True
-
-
-cdef bint _window(const Text *text, long long *seconds) noexcept nogil:
-    cdef Message pair
-    if not _pair(text, &pair, DEDUPE_MAX_S) or (pair.number[1] == DEDUPE_MAX_S and pair.number[2]):
-        return False
-    seconds[0] = pair.number[1] + (pair.number[2] > 0)
-    return True
 
 
 cdef uint32_t _crc32(const char *text, Py_ssize_t size) noexcept nogil:

@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
+from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from fastpath import layout
@@ -99,13 +100,14 @@ class Reader:
         Raises:
             ValueError: the request has not so many, or `scan` would have found something else in it.
         """
-        if len(random) % RANDOM:
-            raise ValueError("8 random bytes for each id")
+        if len(random) % RANDOM or first < 0:
+            raise ValueError("8 random bytes for each id, from a place in the request on")
+        count = len(random) // RANDOM
         try:
-            items = list(_items(wire))[first : first + len(random) // RANDOM]
+            items = list(islice(_items(wire), first, first + count)) if count else []
         except _Closer as error:
             raise ValueError("not a request of notifications only") from error
-        if first < 0 or len(items) * RANDOM != len(random):
+        if len(items) != count:
             raise ValueError("the request has not so many notifications")
         found: list[Taken] = []
         for index, item in enumerate(items):
