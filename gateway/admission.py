@@ -29,7 +29,7 @@ LOOK_S = 0.5
 RETRY_S = (1.0, 4.0)  # refused callers come back within this time, each at another moment
 RULE = "overload"
 
-_ADMITTED = {
+ADMITTED = {  # by level: the priorities that are accepted, bit 0 for priority 1
     level: sum(1 << priority - 1 for priority in Priority if verdict(level, priority) is Verdict.ACCEPT) for level in Level
 }
 
@@ -60,7 +60,7 @@ class Admission:
 
     def admitted(self) -> int:
         """Priorities that are accepted now, bit 0 for priority 1."""
-        return _ADMITTED[self.level]
+        return ADMITTED[self.level]
 
     async def run(self) -> None:
         """Looks again and again, until cancelled; shows the census on the metrics page as well."""
