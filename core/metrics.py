@@ -133,6 +133,10 @@ def priority_name(priority: int) -> str:
     return PRIORITY_NAMES[Priority(priority)] if priority else "none"
 
 
+# The counter and the labels of what was handled before: to find them costs more than to count.
+_handled: dict[tuple[str, int, int, str], tuple[Counter, tuple[str, str, str]]] = {}
+
+
 def handled(station: str, channel: int, priority: int, outcome: str, records: Sequence[Record], *, now_ms: int) -> None:
     """Count records that a station is done with, with their age; all of one channel, priority and outcome.
 
@@ -141,10 +145,14 @@ def handled(station: str, channel: int, priority: int, outcome: str, records: Se
         outcome: a status of core.model in lower case ("queued", "sent"), or why it went no further ("invalid").
         now_ms: milliseconds since the epoch.
     """
-    where = (channel_name(channel), priority_name(priority))
-    HANDLED.labels(station, *where, outcome).inc(len(records))
+    kept = _handled.get((station, channel, priority, outcome))
+    if kept is None:
+        where = (station, channel_name(channel), priority_name(priority))
+        kept = _handled[station, channel, priority, outcome] = (HANDLED.labels(*where, outcome), where)
+    counter, labels = kept
+    counter.inc(len(records))
     for accepted_ms, count in ages(records).items():
-        LATENCY.observe((station, *where), max(now_ms - accepted_ms, 0) / 1000, count)
+        LATENCY.observe(labels, max(now_ms - accepted_ms, 0) / 1000, count)
 
 
 def exposition() -> bytes:

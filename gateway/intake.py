@@ -63,6 +63,9 @@ class _Shed(NamedTuple):
 _Entry: TypeAlias = Record | tuple[Record, bytes] | Repeated | Refusal | _Shed | None
 
 
+_PLAIN = {Record}
+
+
 class Intake:
     """Accepts notifications.
 
@@ -146,7 +149,7 @@ class Intake:
         try:
             if _Shed in kinds:
                 await self._spare(entries)
-            if kinds != {Record}:
+            if kinds != _PLAIN:
                 await self._reserve(entries)
             await self._store(entries)
         except (StoreUnavailable, StoreFull) as error:
