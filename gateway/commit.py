@@ -1,4 +1,4 @@
-"""Group commit: records that arrive within about a millisecond go to Redis in one round trip, in frames.
+"""Group commit: records that arrive within about a millisecond, or a few under load, go to Redis in one round trip, in frames.
 
 A call is answered after its frame's XADD was answered, never before. Knows frames and streams, not what is in a record.
 """
@@ -19,6 +19,8 @@ Write: TypeAlias = Callable[[Sequence[Append]], Awaitable[list[str]]]
 
 URGENT = keys.short(keys.inbound(0, Priority.CRITICAL))
 GATHER_S = 0.001
+COMPANY = 4  # while so many arrive in each of these, others are waited for: a round trip costs as much as ten calls' checks
+GATHERINGS = 4  # at most
 FRAME_RECORDS = 256  # small enough that a critical frame never waits long for a slice of low ones
 FRAME_BYTES = 512 * 1024
 
@@ -57,7 +59,7 @@ class Committer:
     Args:
         append: Streams.append.
         partitions: how many there are.
-        gather_s: how long a single record waits for others, seconds.
+        gather_s: how long a single record waits for others, seconds; where many come, up to GATHERINGS times that.
     """
 
     def __init__(self, append: Write, partitions: int, *, gather_s: float = GATHER_S) -> None:
@@ -66,6 +68,7 @@ class Committer:
         self._gather_s = gather_s
         self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
         self._flush: asyncio.Task[None] | None = None
+        self._urgent = False  # something critical waits
 
     async def commit(self, records: Sequence[Record]) -> None:
         """Returns when all records are in Redis. A single one may share its frame with other calls'.
@@ -83,13 +86,19 @@ class Committer:
         """Done when the frame that the record goes along with is. A caller who hangs up does not take the others' along."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((record, done))
+        self._urgent = self._urgent or record.priority == Priority.CRITICAL
         if self._flush is None:
             self._flush = asyncio.create_task(self._flush_soon())
         return done
 
     async def _flush_soon(self) -> None:
-        await asyncio.sleep(self._gather_s)
-        waiting, self._waiting, self._flush = self._waiting, [], None
+        before = 0
+        for _ in range(GATHERINGS):
+            await asyncio.sleep(self._gather_s)
+            came, before = len(self._waiting) - before, len(self._waiting)
+            if came < COMPANY or self._urgent:
+                break
+        waiting, self._waiting, self._flush, self._urgent = self._waiting, [], None, False
         try:
             await self._append(frames([record for record, _ in waiting], self._partitions))
         except asyncio.CancelledError:

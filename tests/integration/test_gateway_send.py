@@ -17,9 +17,10 @@ from ledger import Ledger
 from tests.integration.gateway_kit import Door, details, gateway, notification
 from tidings.v1 import notifications_pb2 as pb
 from tidings.v1.notifications_pb2 import Notification
-from tidings.v1.types_pb2 import CHANNEL_PUSH, PRIORITY_CRITICAL, PRIORITY_LOW, ErrorReason, Recipient
+from tidings.v1.types_pb2 import CHANNEL_PUSH, PLATFORM_FCM, PRIORITY_CRITICAL, PRIORITY_LOW, ErrorReason, Recipient
 
 INVALID, CONFLICT, UNAVAILABLE = 3, 6, 14
+UNKNOWN = b"\xfa\x01\x01x"  # a field that this version does not know: protobuf skips it
 
 
 @pytest.fixture
@@ -145,6 +146,55 @@ async def test_a_thousand_items(door: Door) -> None:
     assert len({result.notification_id for result in results}) == 1000
 
 
+async def test_items_that_are_looked_at_closer_keep_their_place_among_the_others(door: Door, store: Store) -> None:
+    def made(i: int) -> Notification:
+        n = notification(data={"name": str(i)}, recipient=Recipient(recipient_id="ada"))
+        if i % 3 == 0:
+            n.recipient.devices.add(platform=PLATFORM_FCM, token="t")  # not read natively
+        return n
+
+    results = await batch(door, *(made(i) for i in range(30)))
+    records = [record for _, record in await door.accepted()]
+    assert [record.data for record in records] == [f'{{"name":"{i}"}}'.encode() for i in range(30)]
+    assert [record.id for record in records] == [parse_id(result.notification_id) for result in results]
+
+
+@pytest.mark.parametrize("first", [b"", UNKNOWN], ids=["native first", "native second"])
+async def test_a_key_is_the_same_whichever_way_its_notification_is_read(door: Door, first: bytes) -> None:
+    send: Any = door.channel.unary_unary("/tidings.v1.NotificationsService/Send")
+    wire = notification(idempotency_key="k").SerializeToString()
+
+    async def call(tail: bytes) -> pb.SendResponse:
+        item = wire + tail
+        return pb.SendResponse.FromString(await send(b"\n" + bytes([len(item)]) + item, metadata=door.auth))
+
+    one = await call(first)
+    other = await call(UNKNOWN if first == b"" else b"")
+    assert (one.notification_id, one.duplicate, other.duplicate) == (other.notification_id, False, True)
+
+
+async def test_a_request_that_says_its_notification_in_two_parts(door: Door) -> None:
+    send: Any = door.channel.unary_unary("/tidings.v1.NotificationsService/Send")
+    parts = [notification(), Notification(source="part two")]
+    wire = b"".join(pb.SendRequest(notification=part).SerializeToString() for part in parts)
+    assert pb.SendResponse.FromString(await send(wire, metadata=door.auth)).notification_id
+    ((_, record),) = await door.accepted()
+    assert (record.source, record.email) == ("part two", "ada@example.com")
+
+
+@pytest.mark.parametrize("method", ["Send", "SendBatch"])
+async def test_bytes_that_are_no_request_are_told(door: Door, method: str) -> None:
+    send: Any = door.channel.unary_unary(f"/tidings.v1.NotificationsService/{method}")
+    fine = pb.SendRequest(notification=notification()).SerializeToString()
+    for odd in (b"\n\x05abc", fine + b"\n\x03\x0a\x01\xff", fine + b"\xff"):
+        error = await refused(send(odd, metadata=door.auth))
+        assert (error.code(), details(error)[1]) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            {"request": "ERROR_REASON_INVALID_FORMAT"},
+        )
+    assert await door.accepted() == []
+
+
 # Idempotency ----------------------------------------------------------------------------------------------------------
 
 
@@ -247,3 +297,11 @@ async def test_a_stream_survives_a_caller_who_hangs_up(door: Door) -> None:
     await call.read()
     call.cancel()
     assert (await door.send(notification())).notification_id
+
+
+async def test_a_stream_of_messages_in_another_order_of_fields(door: Door) -> None:
+    stream: Any = door.channel.stream_stream("/tidings.v1.NotificationsService/SendStream")(metadata=door.auth)
+    await stream.write(pb.SendStreamRequest(notification=notification()).SerializeToString() + b"\x08\x07")
+    reply = pb.SendStreamResponse.FromString(await stream.read())
+    assert reply.sequence == 7 and reply.result.notification_id
+    await stream.done_writing()

@@ -171,9 +171,18 @@ class TestRead:
             "a@b.d",
             "a@b.d1",
             "a@b.invalid",
-        ]
-        + ["a@.de", "@b.de", "a@b.de.", "a", "A@b.de", "a@b.dE", "a b@c.de", "ä@b.de", f"{'a' * 65}@b.de", f"a@{'b' * 64}.de"]
-        + [f"a@{'b.' * 126}de"],
+            "a@.de",
+            "@b.de",
+            "a@b.de.",
+            "a",
+            "A@b.de",
+            "a@b.dE",
+            "a b@c.de",
+            "ä@b.de",
+            f"{'a' * 65}@b.de",
+            f"a@{'b' * 64}.de",
+            f"a@{'b.' * 126}de",
+        ],
     )
     def test_addresses_that_are_not_plain(self, reader: Any, email: str) -> None:
         strange = good(lambda n: n.recipient.CopyFrom(type(n.recipient)(recipient_id="a", email=email)))

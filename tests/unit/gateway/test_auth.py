@@ -176,3 +176,28 @@ async def test_memory_is_bounded(auth: Auth, keys: Keys, monkeypatch: pytest.Mon
     asked = keys.asked
     await call(auth)
     assert keys.asked == asked + 1  # the oldest was forgotten
+
+
+async def test_a_caller_of_a_moment_ago_is_known_by_the_header(auth: Auth, keys: Keys, clock: ManualClock) -> None:
+    header = f"Bearer {KEY}"
+    assert auth.recent(SEND, header) is None
+    caller = await call(auth)
+    assert auth.recent(SEND, header) == caller
+    assert auth.recent(PUT, header) is None  # without the scope
+    assert auth.recent(SEND, f"Bearer {KEY} ") is None
+    keys.keys.clear()  # revoked
+    clock.advance(FRESH_MS - 1)
+    assert auth.recent(SEND, header) == caller
+    await call(auth)  # asks nobody, and makes nothing younger
+    clock.advance(1)
+    assert auth.recent(SEND, header) is None
+    assert await refused(auth) is grpc.StatusCode.UNAUTHENTICATED
+    assert auth.recent(SEND, header) is None
+
+
+async def test_a_key_that_outlives_postgresql_is_asked_for_each_time(auth: Auth, keys: Keys, clock: ManualClock) -> None:
+    await call(auth)
+    keys.away = True
+    clock.advance(FRESH_MS)
+    assert await call(auth) == Caller("shop", frozenset({"send", "read"}))
+    assert auth.recent(SEND, f"Bearer {KEY}") is None

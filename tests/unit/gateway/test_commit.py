@@ -12,11 +12,12 @@ from core.model import Priority
 from core.streams import Append
 from fastpath import Record, record, unpack_frame
 from fastpath.layout import NOTIFICATION
-from gateway.commit import FRAME_BYTES, FRAME_RECORDS, Committer, frames
+from gateway.commit import COMPANY, FRAME_BYTES, FRAME_RECORDS, GATHERINGS, Committer, frames
+from tests.helpers import eventually
 
 
 def made(partition: int = 0, priority: Priority = Priority.HIGH, data: bytes = b"{}") -> Record:
-    return record(NOTIFICATION, id=new_id(partition, priority, 1), type="t", data=data)
+    return record(NOTIFICATION, id=new_id(partition, priority, 1), priority=priority, type="t", data=data)
 
 
 class Redis:
@@ -105,3 +106,42 @@ async def test_a_caller_who_hangs_up_does_not_take_the_others_along() -> None:
     with pytest.raises(asyncio.CancelledError):
         await first
     assert [len(unpack_frame(append.frame)) for append in redis.calls[0]] == [2]
+
+
+@pytest.mark.parametrize(("priority", "naps"), [(Priority.HIGH, GATHERINGS), (Priority.CRITICAL, 1)])
+async def test_others_are_waited_for_while_many_come_but_not_by_critical_ones(
+    priority: Priority, naps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = Redis()
+    redis.answer.set()
+    committer = Committer(redis.append, 4)
+    calls = [asyncio.create_task(committer.commit([made(priority=priority)]))]
+    taken: list[float] = []
+    sleep = asyncio.sleep
+
+    async def nap(seconds: float) -> None:
+        """As long as it takes for company to come."""
+        taken.append(seconds)
+        calls.extend(asyncio.create_task(committer.commit([made()])) for _ in range(COMPANY))
+        await sleep(0)
+        await sleep(0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "sleep", nap)
+        while not redis.calls:
+            await sleep(0)
+    assert len(taken) == naps
+    await asyncio.gather(*calls)
+    assert sum(len(unpack_frame(append.frame)) for append in redis.calls[0]) == 1 + naps * COMPANY
+
+
+async def test_whoever_waits_when_the_flush_is_cancelled_is_told() -> None:
+    committer = Committer(Redis().append, 4)
+    call = asyncio.create_task(committer.commit([made()]))
+    await asyncio.sleep(0)
+    flush = committer._flush
+    assert flush is not None
+    await eventually(lambda: committer._flush is None)  # it waits for Redis
+    flush.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call

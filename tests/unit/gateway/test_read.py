@@ -47,8 +47,14 @@ EMAILS = st.sampled_from(
         "a@b.test",
         "ü@b.de",
         "a@bü.de",
+        "a@b--c.de",
+        "a@xn--bcher-kva.de",
+        "a\0@b.de",
+        f"{'a' * 64}@b.de",
+        f"{'a' * 65}@b.de",
+        '"a b"@c.de',
+        "a@1.2.3.de",
     ]
-    + ["a@b--c.de", "a@xn--bcher-kva.de", "a\0@b.de", f"{'a' * 64}@b.de", f"{'a' * 65}@b.de", '"a b"@c.de', "a@1.2.3.de"]
 ) | st.from_regex(r"[a-z0-9._+-]{1,6}@[a-z0-9.-]{1,8}\.[a-z]{1,4}", fullmatch=True)
 PHONES = st.sampled_from(["+4915112345678", "+15550100", "+999123456", "0171", "+12125550123", "+43" + "1" * 12])
 LANGUAGES = st.sampled_from(["en", "de-at", "DE", "zh-hant-tw", "xx-YY", "de_AT", "x" * 36])
