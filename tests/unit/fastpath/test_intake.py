@@ -127,7 +127,7 @@ class TestRead:
         made.data["order_id"] = 1
         (record,) = read(reader, batch(made))
         assert (record.priority, record.klass, record.channel, record.extra, record.at_ms) == (3, 1, 0, 0, 0)
-        made.notification_class = 2
+        made.notification_class = 2  # type: ignore[assignment]
         assert read(reader, batch(made))[0].extra == 3600
         made.dedupe_window.SetInParent()
         assert read(reader, batch(made))[0].extra == 0
@@ -276,7 +276,7 @@ def test_both_take_alike(data: st.DataObject) -> None:
         if data.draw(st.booleans()):
             setattr(made.recipient, name, data.draw(texts))
     made.priority = data.draw(st.integers(0, 5))  # type: ignore[assignment]
-    made.channels[:] = data.draw(st.lists(st.integers(0, 5), max_size=4))  # type: ignore[list-item]
+    made.channels[:] = data.draw(st.lists(st.integers(0, 5), max_size=4))  # type: ignore[arg-type]
     wire = batch(made, good())
     assert all_of(intake.Reader, wire, 2) == all_of(pure_intake.Reader, wire, 2)
     assert intake.Reader(PARTITIONS, CHECKS).scan(wire) == pure_intake.Reader(PARTITIONS, CHECKS).scan(wire)

@@ -81,7 +81,7 @@ def notifications(draw: st.DrawFn) -> Notification:
     }
     for name in draw(st.sets(st.sampled_from(sorted(changes)), max_size=3)):
         setattr(made, name, draw(changes[name]))
-    made.channels[:] = draw(st.lists(st.integers(0, 5), max_size=4))  # type: ignore[list-item]
+    made.channels[:] = draw(st.lists(st.integers(0, 5), max_size=4))  # type: ignore[arg-type]
     to = {"recipient_id": LINES, "email": EMAILS, "phone": PHONES, "language": LANGUAGES, "timezone": TIMEZONES}
     for name in draw(st.sets(st.sampled_from(sorted(to)), max_size=3)):
         setattr(made.recipient, name, draw(to[name]))
