@@ -1,11 +1,13 @@
 """What a workload measures with: CPU and memory of processes, a station's counters, figures of several runs, the machine."""
 
 import asyncio
+import math
 import os
 import platform
 import re
 import statistics
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -44,8 +46,12 @@ def resident_bytes(pid: int) -> int:
     return sum(int(one.memory_info().rss) for one in (process, *process.children(recursive=True)))
 
 
-async def counters(url: str) -> dict[str, float]:
-    """A station's notifications by outcome ("delivered", "queued"), from its metrics page."""
+async def counters(url: str, **wanted: str) -> dict[str, float]:
+    """A station's notifications by outcome ("delivered", "queued"), from its metrics page; those with these labels only.
+
+    Raises:
+        OSError: nobody answers there.
+    """
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(f"GET {parts.path} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n".encode())
@@ -53,8 +59,9 @@ async def counters(url: str) -> dict[str, float]:
     writer.close()
     found: dict[str, float] = {}
     for labels, value in COUNTED.findall(text):
-        outcome = dict(LABEL.findall(labels))["outcome"]
-        found[outcome] = found.get(outcome, 0.0) + float(value)
+        said = dict(LABEL.findall(labels))
+        if wanted.items() <= said.items():
+            found[said["outcome"]] = found.get(said["outcome"], 0.0) + float(value)
     return found
 
 
@@ -73,14 +80,28 @@ def spreads(runs: Sequence[Mapping[str, float]], digits: int = 2) -> dict[str, d
     return {name: spread([run[name] for run in runs], digits) for name in runs[0]}
 
 
+def percentiles(values: Iterable[float], digits: int = 1) -> dict[str, float]:
+    """p50, p99, p999 and max: the value that so much of the sample does not exceed."""
+    kept = sorted(values)
+    shares = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
+    return {name: round(kept[max(0, math.ceil(share * len(kept)) - 1)], digits) for name, share in shares.items()}
+
+
 def machine() -> dict[str, Any]:
-    """Where a figure was made: cores, versions, commit."""
+    """Where a figure was made: cores, what else ran on them (load), versions, commit."""
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "machine": platform.machine(),
+        "load_1m": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "native": fastpath.NATIVE,
         "commit": git.stdout.strip(),
         "versions": {name: version(name) for name in PACKAGES},
     }
+
+
+def require_native() -> None:
+    """Ends the program if the native modules are not built: nobody wants to know how fast their twins are."""
+    if not fastpath.NATIVE:
+        sys.exit(f"the native modules of fastpath are not built ({fastpath.WHY}): run `make build`")

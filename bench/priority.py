@@ -1,0 +1,172 @@
+"""`python -m bench.priority`: a backlog of low ones drains, and critical ones arrive at a steady rate all the while.
+
+Open loop: a call is made at its appointed time whether or not earlier ones were answered, and latency counts from that time, so
+that a system that stands still is not asked less. It ends when the provider has answered, as the timeline in PostgreSQL says
+(milliseconds). The drain's speed is that between a tenth and nine tenths of the backlog; with and without the others by turns.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.arrivals import STAGES, arrivals
+from bench.meter import counters, cpu_seconds, machine, percentiles, require_native, spread
+from bench.openloop import Call, Load
+from bench.pipeline import check_books, prepare
+from bench.stock import bench_settings, choose_channel, connected, fill, held, records
+from core.model import Priority
+from ledger import Ledger
+from tidings.up.run import running
+from tidings.up.supervisor import Supervisor, System
+
+URGENT = (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM)
+FROM, TO = 0.1, 0.9  # of the backlog: between these the drain's speed is taken
+POLL_S = 0.1
+STALL_S = 60.0
+WARM_UP = 20_000  # low ones of a round that is not counted, at most
+ARRIVED = {"in_app": "delivered", "email": "sent"}
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One drain: low ones delivered a second, CPU of each process (us per low one), and the calls made meanwhile."""
+
+    drained_per_s: float
+    cpu_us: dict[str, float]
+    calls: Sequence[Call]
+
+
+async def delivered(system: System, channel: str, priority: Priority) -> float:
+    """How many of a priority have left, since the sender started."""
+    url = system.ports.metrics_url(f"sender-{channel}")
+    return (await counters(url, priority=priority.name.lower())).get(ARRIVED[channel], 0.0)
+
+
+async def speed(system: System, channel: str, count: int, before: float) -> float:
+    """Low ones a second between FROM and TO of `count`; returns when all are delivered.
+
+    Raises:
+        RuntimeError: nothing moves any more.
+    """
+    began = ended = 0.0
+    at_begin = at_end = last = 0.0
+    moved = time.perf_counter()
+    while last < count:
+        done, now = await delivered(system, channel, Priority.LOW) - before, time.perf_counter()
+        if done != last:
+            last, moved = done, now
+        if not began and done >= FROM * count:
+            began, at_begin = now, done
+        elif began and not ended and done >= TO * count:
+            ended, at_end = now, done
+        if now - moved > STALL_S:
+            raise RuntimeError(f"stalled: {last:.0f} of {count} delivered")
+        await asyncio.sleep(POLL_S)
+    if ended <= began:
+        raise RuntimeError(f"{count} are gone before they could be watched: give a larger --count")
+    return (at_end - at_begin) / (ended - began)
+
+
+async def drain(
+    system: System, supervisor: Supervisor, knobs: argparse.Namespace, dice: random.Random, rates: dict[Priority, float]
+) -> Round:
+    """One round: a backlog is laid in, and drains while the load of `rates` (perhaps none) arrives."""
+    pids = supervisor.pids
+    before = await delivered(system, knobs.channel, Priority.LOW)
+    async with held(pids["dispatcher"]), connected(system.settings) as store:
+        await fill(store, system.settings, records(knobs.count, system.settings, knobs.recipients, knobs.channel, dice))
+        load = Load(system, knobs.channel, knobs.recipients, rates, dice)
+    used = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    offering = asyncio.create_task(load.run())
+    try:
+        per_s = await speed(system, knobs.channel, knobs.count, before)
+    finally:
+        load.stop()
+    await offering
+    cpu_us = {name: round((cpu_seconds(pid) - used[name]) / knobs.count * 1e6, 2) for name, pid in pids.items()}
+    return Round(per_s, {name: us for name, us in cpu_us.items() if us}, load.calls)
+
+
+async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
+    """Everything: setup, a warm-up, rounds alone and under load by turns, the result."""
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    dice = random.Random(knobs.seed)
+    rates = dict(zip(URGENT, (knobs.critical, knobs.others, knobs.others), strict=True))
+    rates = {priority: rate for priority, rate in rates.items() if rate > 0}
+    alone: list[Round] = []
+    under: list[Round] = []
+    with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
+        up = running(Path(folder) / "data", say, fixed_ports=False, given=bench_settings())
+        async with up as (system, supervisor), system.client() as client:
+            await prepare(system, client, knobs.recipients)
+            warm = argparse.Namespace(**{**vars(knobs), "count": min(knobs.count, WARM_UP)})
+            await drain(system, supervisor, warm, dice, rates)
+            for _ in range(knobs.runs):
+                for rounds, load in ((alone, {}), (under, rates)):
+                    await check_books(client)
+                    rounds.append(await drain(system, supervisor, knobs, dice, load))
+                    say(f"{'with' if load else 'without'} the load: {rounds[-1].drained_per_s:,.0f} low ones a second")
+            await check_books(client)
+            ledger = await Ledger.open(system.settings.database_url)
+            try:
+                found = await arrivals(ledger, [call for one in under for call in one.calls])
+            finally:
+                await ledger.close()
+    return {"workload": "priority", **machine(), "knobs": vars(knobs), **figures(alone, under, found)}
+
+
+def figures(alone: Sequence[Round], under: Sequence[Round], found: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """The result of rounds without and with the load, and of what became of its calls (by id, see bench/arrivals.py)."""
+    calls = [call for one in under for call in one.calls]
+
+    def latency(priority: Priority, stages: Iterable[str]) -> list[float]:
+        return [sum(found[call.id][stage] for stage in stages) for call in calls if call.priority is priority]
+
+    present = [priority for priority in URGENT if any(call.priority is priority for call in calls)]
+    return {
+        **{f"{p.name.lower()}_ms": percentiles(latency(p, STAGES)) for p in present},
+        "from_accept_ms": {p.name.lower(): percentiles(latency(p, STAGES[1:])) for p in present},
+        "critical_stages_ms": {stage: percentiles(latency(Priority.CRITICAL, [stage])) for stage in STAGES},
+        "calls_late_ms": percentiles(call.late_ms for call in calls),
+        "answered_ms": percentiles(c.answered_ms - c.due_ms for c in calls if c.priority is Priority.CRITICAL),
+        "calls": {p.name.lower(): sum(call.priority is p for call in calls) for p in present},
+        "drain_alone_per_s": spread(one.drained_per_s for one in alone),
+        "drain_loaded_per_s": spread(one.drained_per_s for one in under),
+        "drain_ratio": round(
+            spread([one.drained_per_s for one in under])["median"] / spread([one.drained_per_s for one in alone])["median"], 3
+        ),
+        "cpu_us": under[-1].cpu_us,
+    }
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=1_000_000, help="low ones in a backlog")
+    parser.add_argument("--critical", type=float, default=200.0, help="critical ones a second")
+    parser.add_argument("--others", type=float, default=20.0, help="high ones a second, and as many medium ones")
+    parser.add_argument("--recipients", type=int, default=10_000)
+    parser.add_argument("--channel", choices=sorted(ARRIVED), default=choose_channel())
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="30,000 low ones, one run: shows that it works, no more")
+    knobs = parser.parse_args()
+    if knobs.quick:
+        knobs.count, knobs.runs = min(knobs.count, 30_000), 1
+    require_native()
+    print(json.dumps(asyncio.run(bench(knobs))))
+
+
+if __name__ == "__main__":
+    main()
