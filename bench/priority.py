@@ -21,7 +21,7 @@ from bench.arrivals import STAGES, arrivals
 from bench.meter import counters, cpu_seconds, machine, percentiles, require_native, spread
 from bench.openloop import Call, Load
 from bench.pipeline import check_books, prepare
-from bench.stock import bench_settings, choose_channel, connected, fill, held, records
+from bench.stock import ARRIVED, bench_settings, choose_channel, connected, fill, held, records
 from core.model import Priority
 from ledger import Ledger
 from tidings.up.run import running
@@ -32,7 +32,6 @@ FROM, TO = 0.1, 0.9  # of the backlog: between these the drain's speed is taken
 POLL_S = 0.1
 STALL_S = 60.0
 WARM_UP = 20_000  # low ones of a round that is not counted, at most
-ARRIVED = {"in_app": "delivered", "email": "sent"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,198 @@
+"""`python -m bench.backlog`: what a notification costs as the backlog grows, in CPU, Redis and PostgreSQL; and a restart.
+
+A backlog is laid into the inbound streams while the dispatcher is held still; then it drains, and the books must be equal.
+Sizes go up in one system, each after a warm-up, and the whole again for each run. Then every station and Redis are killed at
+once under a full backlog (--restart) and `tidings up` starts them again: the clock stops when the first one is delivered.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.footprint import Footprint, footprint, redis_bytes
+from bench.meter import counters, cpu_seconds, machine, require_native, spread
+from bench.pipeline import Watch, check_books, prepare
+from bench.stock import ARRIVED, Stock, bench_settings, choose_channel, connected, fill, held, records
+from tidings.aio import AsyncClient
+from tidings.up.run import running
+from tidings.up.supervisor import Supervisor, System
+
+SIZES = (10_000, 100_000, 1_000_000, 5_000_000)
+QUICK_SIZES = (2_000, 20_000)
+WARM_UP = 10_000
+ON_DISK_S = 2.0  # appendfsync everysec: what is older than this survives a kill
+LIVE_S = 120.0  # a system that delivers nothing so long after a restart has failed
+POLL_S = 0.05
+SERVERS_KEPT = ("postgresql", "sandbox")  # what the restart leaves alone
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """One backlog from the first notification read to the last one recorded."""
+
+    stock: Stock
+    redis_bytes: int  # more in Redis than before it was laid in
+    seconds: float
+    cpu_us: dict[str, float]  # of each process, per notification
+
+
+class Yard:
+    """A system with backlogs laid into it."""
+
+    def __init__(self, system: System, supervisor: Supervisor, client: AsyncClient, knobs: argparse.Namespace) -> None:
+        self._system, self._supervisor, self._client, self._knobs = system, supervisor, client, knobs
+        self._dice = random.Random(knobs.seed)
+
+    async def lay(self, count: int) -> tuple[Stock, int]:
+        """Lays in a backlog, with the dispatcher held still by the caller; what was appended and what it takes in Redis."""
+        knobs, settings = self._knobs, self._system.settings
+        async with connected(settings) as store:
+            before = await redis_bytes(store)
+            stock = await fill(store, settings, records(count, settings, knobs.recipients, knobs.channel, self._dice))
+            return stock, await redis_bytes(store) - before
+
+    async def drain(self, count: int) -> Drain:
+        """Lays in a backlog and lets it drain.
+
+        Raises:
+            RuntimeError: it stalled, or something is left in the streams.
+        """
+        watch, pids = Watch(self._system, self._knobs.channel), self._supervisor.pids
+        delivered, recorded = await watch.look()
+        async with held(pids["dispatcher"]):
+            stock, taken = await self.lay(count)
+        used = {name: cpu_seconds(pid) for name, pid in pids.items()}
+        _, seconds = await watch.until(delivered + count, recorded + count, time.perf_counter())
+        cpu_us = {name: round((cpu_seconds(pid) - used[name]) / count * 1e6, 2) for name, pid in pids.items()}
+        await check_books(self._client)
+        return Drain(stock, taken, seconds, {name: us for name, us in cpu_us.items() if us})
+
+    async def restart(self, count: int) -> dict[str, float]:
+        """Kills the stations and Redis under a backlog; seconds from that moment until each is there again.
+
+        Raises:
+            RuntimeError: nothing was delivered for LIVE_S, or not all that was in the backlog.
+        """
+        dispatcher = self._supervisor.pids["dispatcher"]
+        async with held(dispatcher):
+            await self.lay(count)
+            await asyncio.sleep(ON_DISK_S)
+            began = time.perf_counter()
+            for name, pid in self._supervisor.pids.items():
+                if name not in SERVERS_KEPT and pid != dispatcher:
+                    os.kill(pid, signal.SIGKILL)
+            os.kill(dispatcher, signal.SIGKILL)
+        redis_s = await self._until_redis(began)
+        first_s = await self._until_delivered(1, began)
+        await self._until_delivered(count, began)
+        await check_books(self._client)
+        return {"redis_s": round(redis_s, 2), "recovery_s": round(first_s, 2)}
+
+    async def _until_redis(self, began: float) -> float:
+        while time.perf_counter() - began < LIVE_S:
+            with suppress(Exception):  # away, or still reading its file
+                async with connected(self._system.settings):
+                    return time.perf_counter() - began
+            await asyncio.sleep(POLL_S)
+        raise RuntimeError(f"Redis is not back after {LIVE_S:g} s")
+
+    async def _until_delivered(self, count: int, began: float) -> float:
+        """Seconds since `began` when the new sender has delivered so many."""
+        channel = self._knobs.channel
+        url = self._system.ports.metrics_url(f"sender-{channel}")
+        last, moved = 0.0, time.perf_counter()
+        while True:
+            with suppress(OSError):  # not started yet
+                if (now := (await counters(url)).get(ARRIVED[channel], 0.0)) != last:
+                    last, moved = now, time.perf_counter()
+            if last >= count:
+                return time.perf_counter() - began
+            if time.perf_counter() - moved > LIVE_S:
+                raise RuntimeError(f"{last:.0f} of {count} were delivered after the restart, and no more for {LIVE_S:g} s")
+            await asyncio.sleep(POLL_S)
+
+
+async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
+    """Everything: setup, a warm-up, the sizes in each run, the restart, the result."""
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    drains: dict[int, list[Drain]] = {size: [] for size in knobs.sizes}
+    restarts: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
+        up = running(Path(folder) / "data", say, fixed_ports=False, given=bench_settings())
+        async with up as (system, supervisor), system.client() as client:
+            await prepare(system, client, knobs.recipients)
+            yard = Yard(system, supervisor, client, knobs)
+            await yard.drain(min(WARM_UP, *knobs.sizes))
+            before = await footprint(system)
+            for _ in range(knobs.runs):
+                for size in knobs.sizes:
+                    drains[size].append(one := await yard.drain(size))
+                    say(f"{size:,}: {sum(one.cpu_us.values()):.1f} us, {one.redis_bytes / size:.0f} bytes each in Redis")
+            after = await footprint(system)
+            for _ in range(knobs.runs if knobs.restart else 0):
+                restarts.append(await yard.restart(knobs.restart))
+                say(f"restart with {knobs.restart:,}: {restarts[-1]}")
+    kept = Footprint.difference(before, after, sum(d.stock.count for runs in drains.values() for d in runs))
+    return {"workload": "backlog", **machine(), "knobs": vars(knobs), **figures(drains), **kept, **_restarts(restarts)}
+
+
+def figures(drains: dict[int, list[Drain]]) -> dict[str, Any]:
+    """For each size the CPU (us) and Redis memory (bytes) of a notification; `encoded_bytes` is its share of its frame."""
+    found: dict[str, Any] = {}
+    for size, runs in drains.items():
+        sums = spread((sum(one.cpu_us.values()) for one in runs), 1)
+        names = sorted({name for one in runs for name in one.cpu_us})
+        taken = spread((one.redis_bytes / size for one in runs), 1)
+        encoded = spread((one.stock.frame_bytes / size for one in runs), 1)["median"]
+        found[str(size)] = {
+            "cpu_us": sums["median"],
+            "cpu_us_spread": sums,
+            "cpu_us_by_process": {
+                name: spread((one.cpu_us.get(name, 0.0) for one in runs), 1)["median"] for name in sorted(names)
+            },
+            "bytes": taken["median"],
+            "encoded_bytes": encoded,
+            "memory_ratio": round(taken["median"] / encoded, 3),
+            "recorded_per_s": spread(size / one.seconds for one in runs),
+        }
+    costs = [one["cpu_us"] for one in found.values()]
+    return found | {"cpu_growth": round(costs[-1] / costs[0], 3)}
+
+
+def _restarts(restarts: Sequence[dict[str, float]]) -> dict[str, Any]:
+    return {name: spread((one[name] for one in restarts), 2) for name in ("recovery_s", "redis_s") if restarts}
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="backlogs, smallest first")
+    parser.add_argument("--restart", type=int, default=1_000_000, help="the backlog of the restart; 0 for none")
+    parser.add_argument("--recipients", type=int, default=10_000)
+    parser.add_argument("--channel", choices=sorted(ARRIVED), default=choose_channel())
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="small backlogs, one run: shows that it works, no more")
+    knobs = parser.parse_args()
+    if knobs.quick:
+        knobs.sizes, knobs.restart, knobs.runs = list(QUICK_SIZES), min(knobs.restart, QUICK_SIZES[-1]), 1
+    require_native()
+    print(json.dumps(asyncio.run(bench(knobs))))
+
+
+if __name__ == "__main__":
+    main()

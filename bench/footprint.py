@@ -1,0 +1,63 @@
+"""What notifications leave behind: rows and indexes in PostgreSQL, its log, marks in Redis. Looks, and changes nothing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from bench.stock import connected
+from core.store import Store
+from ledger.database import Database
+from tidings.up.supervisor import System
+
+# Partitioned tables have no size of their own: their partitions have.
+_SIZES = b"""
+select
+    (select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'deliveries'::regclass)::bigint,
+    pg_total_relation_size('inbox')::bigint,
+    pg_total_relation_size('recipients')::bigint,
+    (select count(*) from recipients)::bigint,
+    pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes at one moment, indexes included; `wal` and `redis` too."""
+
+    deliveries: int
+    inbox: int
+    recipients: int
+    recipient_rows: int
+    wal: int  # written since the cluster was made
+    redis: int
+
+    @staticmethod
+    def difference(before: "Footprint", after: "Footprint", count: int) -> dict[str, Any]:
+        """Bytes that each of `count` notifications left between two moments, and that a recipient takes."""
+        return {
+            "postgres_bytes": {
+                "delivery": round((after.deliveries - before.deliveries) / count, 1),
+                "inbox": round((after.inbox - before.inbox) / count, 1),
+                "wal": round((after.wal - before.wal) / count, 1),
+                "recipient": round(after.recipients / max(1, after.recipient_rows), 1),
+            },
+            "redis_left_bytes": round((after.redis - before.redis) / count, 2),
+        }
+
+
+async def footprint(system: System) -> Footprint:
+    """As of now."""
+    database = await Database.open(system.settings.database_url)
+    try:
+        (row,) = await database.fetch(_SIZES, {})
+    finally:
+        await database.close()
+    async with connected(system.settings) as store:
+        deliveries, inbox, recipients, recipient_rows, wal = map(int, row)
+        return Footprint(deliveries, inbox, recipients, recipient_rows, wal, await redis_bytes(store))
+
+
+async def redis_bytes(store: Store) -> int:
+    """Memory in use, without what waits to be written to the append-only file and what clients' buffers take."""
+    (info,) = await store.send([["INFO", "memory"]])
+    figures = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
+    return int(figures["used_memory"]) - int(figures["mem_aof_buffer"]) - int(figures["mem_clients_normal"])
