@@ -20,16 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.footprint import Footprint, footprint, redis_bytes
-from bench.meter import counters, cpu_seconds, machine, require_native, spread
-from bench.pipeline import Watch, check_books, prepare
-from bench.stock import ARRIVED, Stock, bench_settings, choose_channel, connected, fill, held, records
+from bench.footprint import Footprint, footprint, mark_bytes, redis_bytes
+from bench.meter import cpu_seconds, machine, require_native, spread
+from bench.pipeline import check_books, prepare
+from bench.progress import ARRIVED, Progress
+from bench.stock import Stock, bench_settings, choose_channel, connected, fill, held, records
 from tidings.aio import AsyncClient
 from tidings.up.run import running
 from tidings.up.supervisor import Supervisor, System
 
 SIZES = (10_000, 100_000, 1_000_000, 5_000_000)
-QUICK_SIZES = (2_000, 20_000)
 WARM_UP = 10_000
 ON_DISK_S = 2.0  # appendfsync everysec: what is older than this survives a kill
 LIVE_S = 120.0  # a system that delivers nothing so long after a restart has failed
@@ -52,6 +52,7 @@ class Yard:
 
     def __init__(self, system: System, supervisor: Supervisor, client: AsyncClient, knobs: argparse.Namespace) -> None:
         self._system, self._supervisor, self._client, self._knobs = system, supervisor, client, knobs
+        self._progress = Progress(system, knobs.channel)
         self._dice = random.Random(knobs.seed)
 
     async def lay(self, count: int) -> tuple[Stock, int]:
@@ -68,12 +69,13 @@ class Yard:
         Raises:
             RuntimeError: it stalled, or something is left in the streams.
         """
-        watch, pids = Watch(self._system, self._knobs.channel), self._supervisor.pids
-        delivered, recorded = await watch.look()
+        pids, delivered, recorded = self._supervisor.pids, await self._progress.delivered(), await self._progress.recorded()
         async with held(pids["dispatcher"]):
             stock, taken = await self.lay(count)
         used = {name: cpu_seconds(pid) for name, pid in pids.items()}
-        _, seconds = await watch.until(delivered + count, recorded + count, time.perf_counter())
+        began = time.perf_counter()
+        await self._progress.until(delivered + count, recorded + count)
+        seconds = time.perf_counter() - began
         cpu_us = {name: round((cpu_seconds(pid) - used[name]) / count * 1e6, 2) for name, pid in pids.items()}
         await check_books(self._client)
         return Drain(stock, taken, seconds, {name: us for name, us in cpu_us.items() if us})
@@ -109,12 +111,10 @@ class Yard:
 
     async def _until_delivered(self, count: int, began: float) -> float:
         """Seconds since `began` when the new sender has delivered so many."""
-        channel = self._knobs.channel
-        url = self._system.ports.metrics_url(f"sender-{channel}")
         last, moved = 0.0, time.perf_counter()
         while True:
             with suppress(OSError):  # not started yet
-                if (now := (await counters(url)).get(ARRIVED[channel], 0.0)) != last:
+                if (now := await self._progress.delivered()) != last:
                     last, moved = now, time.perf_counter()
             if last >= count:
                 return time.perf_counter() - began
@@ -143,11 +143,14 @@ async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
                     drains[size].append(one := await yard.drain(size))
                     say(f"{size:,}: {sum(one.cpu_us.values()):.1f} us, {one.redis_bytes / size:.0f} bytes each in Redis")
             after = await footprint(system)
+            async with connected(system.settings) as store:
+                mark = await mark_bytes(store)
             for _ in range(knobs.runs if knobs.restart else 0):
                 restarts.append(await yard.restart(knobs.restart))
                 say(f"restart with {knobs.restart:,}: {restarts[-1]}")
     kept = Footprint.difference(before, after, sum(d.stock.count for runs in drains.values() for d in runs))
-    return {"workload": "backlog", **machine(), "knobs": vars(knobs), **figures(drains), **kept, **_restarts(restarts)}
+    found = {**figures(drains), **kept, "mark_bytes": mark, **_restarts(restarts)}
+    return {"workload": "backlog", **machine(), "knobs": vars(knobs), **found}
 
 
 def figures(drains: dict[int, list[Drain]]) -> dict[str, Any]:
@@ -186,10 +189,7 @@ def main() -> None:
     parser.add_argument("--channel", choices=sorted(ARRIVED), default=choose_channel())
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="small backlogs, one run: shows that it works, no more")
     knobs = parser.parse_args()
-    if knobs.quick:
-        knobs.sizes, knobs.restart, knobs.runs = list(QUICK_SIZES), min(knobs.restart, QUICK_SIZES[-1]), 1
     require_native()
     print(json.dumps(asyncio.run(bench(knobs))))
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.stock import connected
+from core.marks import Marks
 from core.store import Store
 from ledger.database import Database
 from tidings.up.supervisor import System
@@ -17,6 +18,8 @@ select
     (select count(*) from recipients)::bigint,
     pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint
 """
+
+MARKS, MARK_S = 20_000, 300  # marks that are weighed, and how long they stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +64,11 @@ async def redis_bytes(store: Store) -> int:
     (info,) = await store.send([["INFO", "memory"]])
     figures = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
     return int(figures["used_memory"]) - int(figures["mem_aof_buffer"]) - int(figures["mem_clients_normal"])
+
+
+async def mark_bytes(store: Store) -> float:
+    """What a mark takes in Redis: half of those weighed are the dispatcher's of an idempotency key, half the gateway's."""
+    before, marks, half = await redis_bytes(store), Marks(store), MARKS // 2
+    await marks.claim(0, [(f"i{i:032x}", f"{i:013d}-0:{i}", MARK_S) for i in range(half)])
+    await marks.reserve([(0, f"{i:032x}", bytes(32), MARK_S) for i in range(half)])
+    return round((await redis_bytes(store) - before) / MARKS, 1)

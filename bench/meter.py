@@ -5,9 +5,11 @@ import math
 import os
 import platform
 import re
+import resource
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -87,13 +89,32 @@ def percentiles(values: Iterable[float], digits: int = 1) -> dict[str, float]:
     return {name: round(kept[max(0, math.ceil(share * len(kept)) - 1)], digits) for name, share in shares.items()}
 
 
+def _busy_seconds() -> float:
+    """CPU that all processes of the machine have used since it started."""
+    times = psutil.cpu_times()._asdict()
+    return float(sum(times.get(name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "steal")))
+
+
+_BEGAN = (time.monotonic(), _busy_seconds())
+
+
+def others() -> float:
+    """The share of the machine's CPU that went to processes that are not ours, since this program began: 0 on a quiet machine.
+
+    Ours are this process and all that it started and that have ended, so ask last.
+    """
+    seconds, busy = time.monotonic() - _BEGAN[0], _busy_seconds() - _BEGAN[1]
+    ours = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(min(1.0, max(0.0, (busy - ours) / (seconds * (os.cpu_count() or 1)))), 2)
+
+
 def machine() -> dict[str, Any]:
-    """Where a figure was made: cores, what else ran on them (load), versions, commit."""
+    """Where a figure was made: cores, how much of them others used meanwhile, versions, commit. Call it last."""
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "machine": platform.machine(),
-        "load_1m": round(os.getloadavg()[0], 2),
+        "others": others(),
         "python": platform.python_version(),
         "native": fastpath.NATIVE,
         "commit": git.stdout.strip(),

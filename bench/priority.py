@@ -11,26 +11,24 @@ import json
 import random
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.arrivals import STAGES, arrivals
-from bench.meter import counters, cpu_seconds, machine, percentiles, require_native, spread
+from bench.meter import cpu_seconds, machine, percentiles, require_native, spread
 from bench.openloop import Call, Load
 from bench.pipeline import check_books, prepare
-from bench.stock import ARRIVED, bench_settings, choose_channel, connected, fill, held, records
+from bench.progress import ARRIVED, Progress
+from bench.stock import bench_settings, choose_channel, connected, fill, held, records
 from core.model import Priority
 from ledger import Ledger
 from tidings.up.run import running
 from tidings.up.supervisor import Supervisor, System
 
 URGENT = (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM)
-FROM, TO = 0.1, 0.9  # of the backlog: between these the drain's speed is taken
-POLL_S = 0.1
-STALL_S = 60.0
+SPAN = (0.1, 0.9)  # of the backlog: between these the drain's speed is taken
 WARM_UP = 20_000  # low ones of a round that is not counted, at most
 
 
@@ -43,50 +41,20 @@ class Round:
     calls: Sequence[Call]
 
 
-async def delivered(system: System, channel: str, priority: Priority) -> float:
-    """How many of a priority have left, since the sender started."""
-    url = system.ports.metrics_url(f"sender-{channel}")
-    return (await counters(url, priority=priority.name.lower())).get(ARRIVED[channel], 0.0)
-
-
-async def speed(system: System, channel: str, count: int, before: float) -> float:
-    """Low ones a second between FROM and TO of `count`; returns when all are delivered.
-
-    Raises:
-        RuntimeError: nothing moves any more.
-    """
-    began = ended = 0.0
-    at_begin = at_end = last = 0.0
-    moved = time.perf_counter()
-    while last < count:
-        done, now = await delivered(system, channel, Priority.LOW) - before, time.perf_counter()
-        if done != last:
-            last, moved = done, now
-        if not began and done >= FROM * count:
-            began, at_begin = now, done
-        elif began and not ended and done >= TO * count:
-            ended, at_end = now, done
-        if now - moved > STALL_S:
-            raise RuntimeError(f"stalled: {last:.0f} of {count} delivered")
-        await asyncio.sleep(POLL_S)
-    if ended <= began:
-        raise RuntimeError(f"{count} are gone before they could be watched: give a larger --count")
-    return (at_end - at_begin) / (ended - began)
-
-
 async def drain(
     system: System, supervisor: Supervisor, knobs: argparse.Namespace, dice: random.Random, rates: dict[Priority, float]
 ) -> Round:
     """One round: a backlog is laid in, and drains while the load of `rates` (perhaps none) arrives."""
     pids = supervisor.pids
-    before = await delivered(system, knobs.channel, Priority.LOW)
+    progress = Progress(system, knobs.channel)
+    before = await progress.delivered(Priority.LOW)
     async with held(pids["dispatcher"]), connected(system.settings) as store:
         await fill(store, system.settings, records(knobs.count, system.settings, knobs.recipients, knobs.channel, dice))
         load = Load(system, knobs.channel, knobs.recipients, rates, dice)
     used = {name: cpu_seconds(pid) for name, pid in pids.items()}
     offering = asyncio.create_task(load.run())
     try:
-        per_s = await speed(system, knobs.channel, knobs.count, before)
+        per_s = await progress.speed(Priority.LOW, knobs.count, before, SPAN)
     finally:
         load.stop()
     await offering
@@ -159,10 +127,7 @@ def main() -> None:
     parser.add_argument("--channel", choices=sorted(ARRIVED), default=choose_channel())
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="30,000 low ones, one run: shows that it works, no more")
     knobs = parser.parse_args()
-    if knobs.quick:
-        knobs.count, knobs.runs = min(knobs.count, 30_000), 1
     require_native()
     print(json.dumps(asyncio.run(bench(knobs))))
 

@@ -29,7 +29,6 @@ BATCH = 500  # notifications of one SendBatch call: frames of about this / parti
 WINDOW = 16  # calls appended in one round trip
 QUIET_S = 0.5  # a blocked read of the held station is over by then, so that it takes nothing with it
 SOURCE = "bench"
-ARRIVED = {"in_app": "delivered", "email": "sent"}  # what a channel's sender counts when the provider has it
 
 
 @dataclass(frozen=True, slots=True)

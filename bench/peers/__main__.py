@@ -194,10 +194,7 @@ def main() -> None:
     parser.add_argument("--pipeline", type=int, default=PIPELINE_COUNT, help="notifications of bench.pipeline; 0 leaves it out")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="few messages, one run: shows that it works, no more")
     knobs = parser.parse_args()
-    if knobs.quick:
-        knobs.count, knobs.runs, knobs.pipeline = min(knobs.count, 500), 1, min(knobs.pipeline, 5_000)
     require_native()
     found = asyncio.run(bench(knobs))
     if knobs.pipeline:
