@@ -7,7 +7,7 @@ ROOMS := core dispatcher fastpath gateway ledger senders tidings tests $(wildcar
 BUILT_FROM := pyproject.toml setup.py $(wildcard proto/tidings/v1/*.proto fastpath/*.pyx fastpath/*.pxd)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up test lint chaos flood bench build lock clean
+.PHONY: help demo up test lint chaos flood bench load build lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this
@@ -36,8 +36,13 @@ chaos: .venv/.ready ## Kill, pause and starve everything while N notifications f
 flood: .venv/.ready ## Offer ten times what can be delivered for a minute: sums, memory, critical p99: make flood ARGS="--seconds 20"
 	@$(BIN)/python -m tests.flood $(ARGS)
 
-bench: .venv/.ready ## Run the benchmarks
+bench: .venv/.ready ## Run the benchmarks, bench/README.md; one of them, small: make bench ARGS="priority --quick"
 	$(BIN)/python -m bench $(ARGS)
+
+LOAD ?= --headless --only-summary -u 20 -r 10 -t 1m
+load: .venv/.ready .venv/load/.installed ## Let Locust send to a running `make up`; with its web page: make load LOAD=
+	PYTHONPATH=.:$(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+	  .venv/load/bin/locust -f bench/locustfile.py $(LOAD) $(ARGS)
 
 build: ## Make the stubs and native modules again
 	@rm -f .venv/.ready
@@ -59,6 +64,11 @@ clean: ## Remove everything that the build and the tools made
 	@echo 'Installing into .venv (the first time takes a minute) ...'
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install -qq --no-deps --no-compile -r requirements.lock
+	@touch $@
+
+.venv/load/.installed: bench/requirements-locust.txt .venv/.installed
+	@$(BIN)/python -m venv .venv/load
+	@.venv/load/bin/pip install -qq -r bench/requirements-locust.txt
 	@touch $@
 
 .venv/.ready: .venv/.installed $(BUILT_FROM)

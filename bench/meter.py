@@ -78,8 +78,9 @@ def spread(values: Iterable[float], digits: int = 0) -> dict[str, float]:
 
 
 def spreads(runs: Sequence[Mapping[str, float]], digits: int = 2) -> dict[str, dict[str, float]]:
-    """`spread` of each name that the runs have."""
-    return {name: spread([run[name] for run in runs], digits) for name in runs[0]}
+    """`spread` of each name that a run has; what one lacks is 0 there (a process that used no CPU)."""
+    names = {name: None for run in runs for name in run}
+    return {name: spread([run.get(name, 0.0) for run in runs], digits) for name in names}
 
 
 def percentiles(values: Iterable[float], digits: int = 1) -> dict[str, float]:

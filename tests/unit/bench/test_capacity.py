@@ -1,0 +1,78 @@
+"""The capacity model: its sums, and that measured runs are where it says they should be."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bench.capacity import BUSY, GIB, Costs, Demand, costs_of, plan, rate, rows
+from bench.history import history, latest
+from bench.limits import LIMITS
+
+CPU = {"gateway": 10.0, "dispatcher": 20.0, "sender": 7.0, "ledger": 5.0, "valkey": 14.0, "postgresql": 8.0}
+COSTS = Costs(CPU, queued_bytes=400, mark_bytes=100, delivery_bytes=500, recipient_bytes=200, wal_bytes=1000)
+SHARES = {"email": 0.5, "push": 0.4, "sms": 0.1}
+DEMAND = Demand(50_000, 1e9, 100e6, keep_days=30, outage_s=600, keyed=1.0, shares=SHARES)
+RUNS = history("pipeline")
+
+
+def test_cpu_becomes_processes_shards_and_cores() -> None:
+    found = plan(COSTS, DEMAND)
+    assert found.processes == {"gateway": 1, "dispatcher": 2, "sender": 1, "ledger": 1}  # 0.5, 1.0, 0.35, 0.25 cores at 70 %
+    assert found.redis_shards == 1
+    assert found.cores == pytest.approx(50_000 * 64e-6 / BUSY)
+    assert found.partitions >= 2 * found.redis_shards
+
+
+def test_bytes_become_memory_and_disk() -> None:
+    found = plan(COSTS, DEMAND)
+    assert found.redis_queue_gib == pytest.approx(50_000 * 600 * 400 / GIB)
+    assert found.redis_marks_gib == pytest.approx(1e9 * 2 * 100 / GIB)  # the gateway's mark and the dispatcher's
+    assert found.postgres_deliveries_gib == pytest.approx(1e9 * 30 * 500 / GIB)
+    assert found.postgres_recipients_gib == pytest.approx(100e6 * 200 / GIB)
+    assert plan(COSTS, replace(DEMAND, keyed=0.0)).redis_marks_gib == 0
+
+
+def test_twice_the_load_takes_twice_as_much() -> None:
+    once, twice = plan(COSTS, DEMAND), plan(COSTS, replace(DEMAND, per_second=100_000))
+    assert twice.cores == pytest.approx(2 * once.cores)
+    assert twice.processes["dispatcher"] == 3  # 2.86
+
+
+def test_providers_limits_become_accounts() -> None:
+    accounts = plan(COSTS, DEMAND).accounts
+    assert accounts["FCM projects"] == "2"  # 20,000 pushes a second
+    assert accounts["Twilio long codes (US)"] == "5,000"
+    assert accounts["Twilio accounts"] == "3"
+    assert accounts["SendGrid accounts"] == "no published number"
+    assert all(limit.source.startswith("https://") for limit in LIMITS)
+
+
+def test_results_become_costs() -> None:
+    pipeline = {"cpu_us": {name: {"median": 1.5} for name in ("sender-email", "sender-sms", "gateway-2", "valkey", "bench")}}
+    sizes = {"10": {"bytes": 1.0}, "9": {"bytes": 2.0}}
+    backlog: dict[str, Any] = {
+        **sizes,
+        "mark_bytes": 3,
+        "postgres_bytes": {"delivery": 4, "recipient": 5, "wal": 6, "inbox": 0},
+    }
+    assert costs_of(pipeline, backlog) == Costs({"sender": 3.0, "gateway": 1.5, "valkey": 1.5}, 1.0, 3, 4, 5, 6)
+
+
+def test_every_line_of_a_plan_is_for_people() -> None:
+    assert all(name and value for name, value in rows(plan(COSTS, DEMAND)))
+
+
+@pytest.mark.parametrize("run", RUNS, ids=[f"{run['date']}-{run['commit']}" for run in RUNS])
+def test_a_measured_run_is_where_the_model_says(run: dict[str, Any]) -> None:
+    """No run beats the cores it had, and none is held up by something that the model does not know."""
+    cpu_us = {name: us["median"] for name, us in run["cpu_us"].items()}  # the load generator ran on the same cores
+    measured = run["recorded_per_s"]["median"]
+    cores, others = run["cores"], run.get("others", 0.0)
+    assert measured <= 1.1 * rate(cpu_us, cores)
+    assert measured >= 0.5 * rate(cpu_us, cores, others)
+
+
+def test_there_is_a_run_to_hold_the_model_against() -> None:
+    assert latest("pipeline") is not None
+    assert latest("backlog") is not None
