@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
+from contextlib import suppress
 
 from core.streams import Entry
 
@@ -27,10 +28,22 @@ class Lane:
 
     def readable(self, concurrency: int) -> list[str]:
         """The streams to read now: all of them, most urgent first; only the most urgent while all usual hands are full."""
-        if self._batches >= concurrency:
+        if self.full(concurrency):
             return self.sources[:1]
         self._turn = (self._turn + 1) % FAIR_TURN
         return self.sources if self._turn else self.sources[::-1]
+
+    def full(self, concurrency: int) -> bool:
+        """Whether all usual hands are."""
+        return self._batches >= concurrency
+
+    async def hand_freed(self, concurrency: int, seconds: float) -> None:
+        """Waits until a usual hand is free, at most so long."""
+        if self.full(concurrency):
+            self._freed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._freed.wait()
 
     def admit(self, entries: list[Entry]) -> list[Entry]:
         """Takes entries in hand; those that already are (a lease ran out while we were busy) are left out."""

@@ -25,6 +25,7 @@ log = logging.getLogger("tidings.station")
 
 DRAIN_S = 20.0  # batches in hand get this long to finish after SIGTERM
 BLOCK_MS = 200  # an idle lane looks for due items this often
+URGENT_S = 0.01  # a lane whose hands are full looks for urgent items this often
 BUDGET = 512  # records in one slice: small enough that a critical entry never waits long for a slice of low ones
 PAUSE_FIRST_S = 0.1  # back-off of a lane whose store or ledger is away
 PAUSE_LAST_S = 2.0
@@ -230,8 +231,12 @@ class StationLoop:
         if not lane.owned.is_set() or not self._may_read():
             await asyncio.sleep(BLOCK_MS / 1000)
             return []
-        sources = lane.readable(self._concurrency)
-        return await self._streams.take(sources, now_ms, self._budget) or await self._streams.wait_for_new(sources, BLOCK_MS)
+        full, sources = lane.full(self._concurrency), lane.readable(self._concurrency)
+        found = await self._streams.take(sources, now_ms, self._budget)
+        if full and not found:  # no read that blocks: a hand that is free meanwhile would wait for its end
+            await lane.hand_freed(self._concurrency, URGENT_S)
+            return []
+        return found or await self._streams.wait_for_new(sources, BLOCK_MS)
 
     async def _adopt(self, lane: Lane, now_ms: int) -> list[Entry]:
         adopted: list[Entry] = []

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from core import keys, members
+from core import keys, members, station
 from core.census import census
 from core.errors import LedgerUnavailable
 from core.ids import new_id
@@ -268,3 +268,41 @@ async def test_a_bug_in_a_lane_ends_the_process_instead_of_leaving_the_lane_unre
     with pytest.raises(ExceptionGroup, match="unhandled"):
         await asyncio.wait_for(loop.run(), 10)
     assert await members.list_members(store, "dispatcher") == []
+
+
+async def test_a_hand_that_is_free_again_is_used_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(station, "BLOCK_MS", 60_000)  # whoever blocks on the urgent stream while hands are full stays there
+
+    class Slow(Notebook):
+        async def handle(self, batch: Batch) -> list[Settlement]:
+            await asyncio.sleep(0.005)  # a provider's answer
+            return await super().handle(batch)
+
+    names = [f"n{i}" for i in range(40)]
+    await Streams(store).append([Append(keys.inbound(0, Priority.LOW), frame(n)) for n in names])
+    book = Slow()
+    async with running(store, book, partitions=1, concurrency=2, budget=1):
+        await eventually(lambda: len(book.seen) == len(names), 10)
+        monkeypatch.undo()
+        await Streams(store).append([Append(keys.inbound(0, Priority.LOW), frame("last"))])  # ends the idle lane's block
+    assert sorted(book.seen) == sorted([*names, "last"])
+
+
+async def test_an_urgent_one_is_read_while_all_hands_are_full(store: Store) -> None:
+    release, seen = asyncio.Event(), list[str]()
+
+    class Stuck(Notebook):
+        async def handle(self, batch: Batch) -> list[Settlement]:
+            seen.extend(entry.stream for entry in batch.entries)
+            if batch.entries[0].stream == keys.inbound(0, Priority.LOW):
+                await release.wait()
+            return await super().handle(batch)
+
+    streams = Streams(store)
+    await streams.append([Append(keys.inbound(0, Priority.LOW), frame(f"n{i}")) for i in range(3)])
+    async with running(store, Stuck(), partitions=1, concurrency=2, budget=1):
+        await eventually(lambda: len(seen) == 2, 10)
+        await streams.append([Append(keys.inbound(0, Priority.CRITICAL), frame("code"))])
+        await eventually(lambda: seen[-1] == keys.inbound(0, Priority.CRITICAL), 10)
+        release.set()
+        await eventually(lambda: len(seen) == 4, 10)
