@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from core import keys
 from core.store import Command, Store
+from fastpath import pack_claims
 
 
 class Marks:
@@ -15,13 +16,14 @@ class Marks:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def claim(self, partition: int, marks: Sequence[tuple[str, str, int]]) -> list[str | None]:
-        """Sets dedupe marks of one partition, each (mark, value, seconds to keep).
+    async def claim(self, partition: int, marks: list[str], values: list[str], ttls: list[int]) -> list[bytes | None]:
+        """Sets dedupe marks of one partition to their values, for so many seconds.
 
         Returns, for each, None if it is ours now, otherwise the value that stood there first (and still stands).
         """
-        found = await self._set([(keys.seen(partition, mark), value.encode(), ttl_s) for mark, value, ttl_s in marks])
-        return [value.decode() if value is not None else None for value in found]
+        if not marks:
+            return []
+        return await self._store.send_packed(pack_claims(keys.seen(partition, ""), marks, values, ttls), len(marks))
 
     async def reserve(self, items: Sequence[tuple[int, str, bytes, int]]) -> list[bytes | None]:
         """Reserves idempotency keys, each (partition of the digest, digest, value, seconds to keep); returns as `claim`."""

@@ -63,6 +63,11 @@ class Shelf(Generic[K, V]):
         kept = self._kept.get(key)
         return (kept[0], kept[1] > self._clock.now_ms()) if kept is not None else None
 
+    @property
+    def shelf(self) -> dict[K, tuple[V | None, int]]:
+        """What is kept, as it changes, for loops that only read: key -> (value, None if nobody has it; fresh until, ms)."""
+        return self._kept
+
     def forget(self, key: K) -> None:
         """Drops a value that changed, also from fetches under way."""
         self._kept.pop(key, None)

@@ -63,8 +63,8 @@ def _lacks_script(reply: object) -> bool:
     return isinstance(reply, StoreError) and str(reply.__cause__).startswith("NOSCRIPT")
 
 
-def _demoted(reply: object) -> bool:
-    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("READONLY")
+def _demoted(refusal: hiredis.ReplyError) -> bool:
+    return str(refusal).startswith("READONLY")
 
 
 class Store:
@@ -163,26 +163,37 @@ class Store:
                 raise reply
         return replies
 
+    async def send_packed(self, packed: bytes, count: int) -> list[Any]:
+        """As `send`, of `count` commands that were packed already; none of them may call a script."""
+        replies, refusals = await self._trade(packed, count, None)
+        for i in refusals:
+            raise replies[i]
+        return replies
+
     async def exchange(self, commands: Sequence[Command], *, read_timeout_s: float | None = None) -> list[Any]:
         """As `send`, but a command's refusal is handed back in its place as a StoreError."""
         if not commands:
             return []
-        packed = fastpath.pack_commands(commands)
+        replies, refusals = await self._trade(fastpath.pack_commands(commands), len(commands), read_timeout_s)
+        if any(_lacks_script(replies[i]) for i in refusals):
+            return await self._reload_and_repeat(commands, replies, read_timeout_s)
+        return replies
+
+    async def _trade(self, packed: bytes, count: int, read_timeout_s: float | None) -> tuple[list[Any], list[int]]:
+        """One exchange: the replies, refusals among them as StoreErrors, and where those are."""
         try:
             async with self._wire() as wire:
-                replies = await wire.exchange(packed, len(commands), read_timeout_s or SOCKET_TIMEOUT_S)
-                if any(_demoted(reply) for reply in replies):
+                replies = await wire.exchange(packed, count, read_timeout_s or SOCKET_TIMEOUT_S)
+                refusals = [i for i, reply in enumerate(replies) if isinstance(reply, hiredis.ReplyError)]
+                if any(_demoted(replies[i]) for i in refusals):
                     wire.close()  # a failover: the name may lead to the new master by now
         except (driver.RedisError, OSError) as error:
             raise translate(error) from error
-        refusals = [i for i, reply in enumerate(replies) if isinstance(reply, hiredis.ReplyError)]
         for i in refusals:
             refusal = translate(replies[i])
             refusal.__cause__ = replies[i]
             replies[i] = refusal
-        if any(_lacks_script(replies[i]) for i in refusals):
-            return await self._reload_and_repeat(commands, replies, read_timeout_s)
-        return replies
+        return replies, refusals
 
     async def _reload_and_repeat(self, commands: Sequence[Command], replies: list[Any], timeout_s: float | None) -> list[Any]:
         """Redis was restarted or flushed its scripts: load them again and repeat exactly what it refused for that."""

@@ -5,59 +5,37 @@ Reads no clock, asks no store and packs no frame; dispatcher/station.py fetches 
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import orjson
 
 from core.keys import CHANNEL_NAMES
 from core.model import Channel, Status
-from dispatcher.reach import Reach, Target, given_mask, reach
+from dispatcher.reach import given_mask, reach
 from dispatcher.rules import DEFAULT_RULES
-from dispatcher.templates import Template
-from fastpath import Record, RenderCache, RenderFailed, Router, Rule, TemplateInvalid, VariableMissing
-from ledger.values import StoredRecipient
+from dispatcher.templates import Template, TemplateKey
+from fastpath import (
+    Course,
+    Letter,
+    Plan,
+    Planner,
+    Reach,
+    Record,
+    Refusal,
+    RenderCache,
+    RenderFailed,
+    Route,
+    Router,
+    Rule,
+    TemplateInvalid,
+    VariableMissing,
+    Way,
+)
 
 ALL_CHANNELS = sum(channel.mask for channel in Channel)
 REASON_CHARS = 300  # a template's own error message may quote the whole data
 
 Verdict: TypeAlias = tuple[str, str, str]  # rule, verdict, detail
-
-
-class Letter(NamedTuple):
-    """A delivery to make: where to, in which language, with which packed parts, and the verdicts that led to it."""
-
-    target: Target
-    language: str
-    content: bytes
-    verdicts: bytes
-
-
-class Refusal(NamedTuple):
-    """A delivery that ends here.
-
-    Attributes:
-        channel: core.model.Channel.
-        status: SUPPRESSED, EXPIRED or FAILED.
-        rule: which rule said no; the outcome's code.
-        reason: in words, for people.
-        verdicts: JSON, all rules that looked at it, in order.
-        device: which of several devices, from 0.
-    """
-
-    channel: int
-    status: Status
-    rule: str
-    reason: str
-    verdicts: bytes
-    device: int = 0
-
-
-class Plan(NamedTuple):
-    """Everything that becomes of one notification; `version` is the template's, 0 if there is none."""
-
-    letters: Sequence[Letter] = ()
-    refusals: Sequence[Refusal] = ()
-    version: int = 0
 
 
 @lru_cache(maxsize=8192)
@@ -78,12 +56,18 @@ class Decider:
         self._router = Router((*rules, *DEFAULT_RULES))
         self._renders = renders
 
-    def plan(self, record: Record, stored: StoredRecipient | None, template: Template | None, standing: str) -> Plan:
+    def planner(
+        self, people: dict[str, tuple[Reach | None, int]], templates: dict[TemplateKey, tuple[Template | None, int]]
+    ) -> Planner:
+        """The native short cut to what `plan` decides, over the given shelves."""
+        return Planner(people, templates, self.course, self._renders)
+
+    def plan(self, record: Record, stored: Reach | None, template: Template | None, standing: str) -> Plan:
         """Decides over one notification.
 
         Args:
             record: the notification.
-            stored: its recipient as stored, None if there is none.
+            stored: how its recipient is reached by what is stored of him, None if there is none.
             template: its template, None if nobody has it.
             standing: where the recipient's addresses come from: "given", "stored", "unknown" (nobody has the id) or
                 "away" (could not be asked for, given addresses suffice).
@@ -111,42 +95,69 @@ class Decider:
 
     def _wanted(self, record: Record, available: int) -> tuple[int, ...]:
         """The channels asked for, or the one of `available` (a mask) that the rules would take."""
-        found = self._router.route(record.type, record.priority, record.klass, record.channel, available)
+        found = self._route_of(record, available)
         return found.channels if record.channel else found.channels[:1]
 
     def _refuse_all(self, record: Record, status: Status, rule: str, reason: str) -> Plan:
         verdicts = explain((rule, status.name.lower(), ""))
-        refusals = [Refusal(channel, status, rule, reason, verdicts) for channel in self._wanted(record, ALL_CHANNELS)]
-        return Plan((), refusals, record.version)
+        wanted = self._wanted(record, ALL_CHANNELS)
+        return Plan((), tuple(Refusal(channel, status, rule, reason, verdicts) for channel in wanted), record.version)
+
+    def course(self, record: Record, template: Template, available: int, wish: str, standing: str) -> Course | None:
+        """What `plan` would decide before rendering, for fastpath.Planner to remember; None where it would refuse anything.
+
+        Args:
+            record: of it only type, priority, class and the channels asked for count.
+            template: its template.
+            available: mask of the channels that the recipient has an address for.
+            wish: the language wished for, "" for none.
+            standing: as for `plan`.
+        """
+        found = self._route_of(record, available & template.channels)
+        if found.missing or not found.channels:
+            return None
+        looked = (("recipient", standing, ""), _routed(found))
+        try:
+            return Course(template.version, tuple(_way(template, channel, wish, looked) for channel in found.channels))
+        except TemplateInvalid:
+            return None
+
+    def _route_of(self, record: Record, available: int) -> Route:
+        return self._router.route(record.type, record.priority, record.klass, record.channel, available)
 
     def _route(self, record: Record, whom: Reach, template: Template, first: Verdict) -> Plan:
-        usable = whom.available & template.channels
-        found = self._router.route(record.type, record.priority, record.klass, record.channel, usable)
-        route = ("route", _names(found.channels), found.rule)
+        found = self._route_of(record, whom.available & template.channels)
+        looked = (first, _routed(found))
         letters: list[Letter] = []
         refusals: list[Refusal] = []
         missing = found.missing
         if not found.channels and not missing:
             missing = self._wanted(record, template.channels) or self._wanted(record, ALL_CHANNELS)
         for channel in missing:
-            refusals.append(_unreachable(channel, whom, template, (first, route)))
+            refusals.append(_unreachable(channel, whom, template, looked))
         for channel in found.channels:
             try:
-                language, content = self._render(record, whom.language, template, channel)
+                way = _way(template, channel, whom.language, looked)
+                content = self._renders.render(way.key, way.compiled, record.data or b"{}")
             except VariableMissing as error:
                 reason = f"data lacks the variable {error.name!r} that template {template.label} uses"
-                refusals.append(_unrendered(channel, "missing_variable", reason, (first, route)))
+                refusals.append(_unrendered(channel, "missing_variable", reason, looked))
             except (RenderFailed, TemplateInvalid) as error:
                 reason = f"template {template.label}: {error}"[:REASON_CHARS]
-                refusals.append(_unrendered(channel, "template_error", reason, (first, route)))
+                refusals.append(_unrendered(channel, "template_error", reason, looked))
             else:
-                verdicts = explain(first, route, ("language", language, whom.language))
-                letters += [Letter(target, language, content, verdicts) for target in whom.targets(channel)]
-        return Plan(letters, refusals, template.version)
+                letters += [Letter(target, way.language, content, way.verdicts) for target in whom.targets[channel - 1]]
+        return Plan(tuple(letters), tuple(refusals), template.version)
 
-    def _render(self, record: Record, language: str, template: Template, channel: int) -> tuple[str, bytes]:
-        found, compiled = template.content(channel, language)
-        return found, self._renders.render((template.name, template.version, channel, found), compiled, record.data or b"{}")
+
+def _way(template: Template, channel: int, wish: str, looked: tuple[Verdict, ...]) -> Way:
+    language, compiled = template.content(channel, wish)
+    verdicts = explain(*looked, ("language", language, wish))
+    return Way(channel, language, compiled, (template.name, template.version, channel, language), verdicts)
+
+
+def _routed(found: Route) -> Verdict:
+    return ("route", _names(found.channels), found.rule)
 
 
 def _unreachable(channel: int, whom: Reach, template: Template, looked: tuple[Verdict, ...]) -> Refusal:

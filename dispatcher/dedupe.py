@@ -4,41 +4,15 @@ Only asks and answers; what a duplicate means is the station's to say.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
 from core.marks import Marks
-from fastpath import LocalFilter, Record, content_hash
+from fastpath import Claims, LocalFilter, Plan, Record
 
 KEY_TTL_S = 25 * 3600  # idempotency keys are kept for 24 hours, and a frame may be an hour late
 FILTER_CAPACITY = 200_000  # marks kept in the process, about 150 bytes each
 
-
-class Ask(NamedTuple):
-    """One mark that a record lays claim to.
-
-    Attributes:
-        mark: what must be unique.
-        value: who claims it; the same value again is the same claim, repeated after a crash.
-        ttl_s: how long the claim holds, seconds.
-    """
-
-    mark: str
-    value: str
-    ttl_s: int
-
-
-def key_ask(record: Record, entry_id: str, index: int) -> Ask | None:
-    """The claim to the record's idempotency mark: by its place in the stream, as a re-append has the same id."""
-    return Ask(f"i{record.mark}", f"{entry_id}:{index}", KEY_TTL_S) if record.mark else None
-
-
-def content_ask(record: Record, version: int) -> Ask | None:
-    """The claim to the record's content for its dedupe window: by its id, which the later one is told."""
-    if not record.extra:
-        return None
-    recipient = record.recipient_id or record.email or record.phone
-    digest = content_hash(recipient.encode() or record.devices, record.type, record.template, version, record.data)
-    return Ask(f"c{digest.hex()}", record.id.hex(), record.extra)
+Asker: TypeAlias = tuple[str, list[Record], list[Plan | None]]  # entry id, its notifications, their plans
 
 
 class Dedupe:
@@ -53,19 +27,17 @@ class Dedupe:
         self._marks = marks
         self._filter = LocalFilter(capacity)
 
-    async def claim(self, partition: int, asks: Sequence[Ask], now_ms: int) -> list[str | None]:
-        """For each ask the value of whoever was first, or None if the asker was (or claimed it before).
+    async def claim(self, partition: int, askers: Sequence[Asker], now_ms: int) -> list[tuple[int, int, bool, str]]:
+        """Lays claim to what the entries' notifications must be the only ones of: their keys, and content that goes out.
+
+        Returns those that came too late, in their order: (which entry, which of its notifications, whether by its content,
+        the value of the first). See fastpath.Claims.
 
         Raises:
             StoreError: Redis could not be asked; some marks may be set, and asking again is safe.
         """
-        found = [self._filter.get(ask.mark, now_ms) for ask in asks]
-        strange = [i for i, value in enumerate(found) if value is None]
-        if strange:
-            claimed = await self._marks.claim(partition, [asks[i] for i in strange])
-            for i, earlier in zip(strange, claimed, strict=True):
-                ask = asks[i]
-                found[i] = earlier or ask.value
-                if earlier is None:  # of another's mark nobody told us how long it still holds
-                    self._filter.put(ask.mark, ask.value, now_ms + ask.ttl_s * 1000)
-        return [None if value == ask.value else value for value, ask in zip(found, asks, strict=True)]
+        claims = Claims(self._filter, KEY_TTL_S, now_ms)
+        for entry_id, records, plans in askers:
+            claims.ask(entry_id, records, plans)
+        marks, values, ttls = claims.strange()
+        return claims.settle(await self._marks.claim(partition, marks, values, ttls))

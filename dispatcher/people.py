@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from core.clock import SYSTEM_CLOCK, Clock
 from core.shelf import Shelf
+from dispatcher.reach import reach_of
+from fastpath import Reach
 from ledger.values import StoredRecipient
 
 FRESH_MS = 60_000  # core.changes drops what changed at once; this is for messages that were lost
@@ -11,12 +13,12 @@ UNKNOWN_MS = 5_000  # "nobody has that id" is believed for less: callers often s
 CAPACITY = 200_000  # recipients; about 1 KB each
 
 
-def _lifetime(_: str, recipient: StoredRecipient | None) -> int:
+def _lifetime(_: str, recipient: Reach | None) -> int:
     return UNKNOWN_MS if recipient is None else FRESH_MS
 
 
-class People(Shelf[str, StoredRecipient]):
-    """Recipients by their id.
+class People(Shelf[str, Reach]):
+    """How recipients are reached, by their id.
 
     Args:
         fetch: recipients by id, those that exist; raises LedgerUnavailable.
@@ -31,4 +33,7 @@ class People(Shelf[str, StoredRecipient]):
         capacity: int = CAPACITY,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        super().__init__("recipients", fetch, _lifetime, capacity=capacity, clock=clock)
+        async def reaches(ids: Sequence[str]) -> dict[str, Reach]:
+            return {id_: reach_of(stored) for id_, stored in (await fetch(ids)).items()}
+
+        super().__init__("recipients", reaches, _lifetime, capacity=capacity, clock=clock)

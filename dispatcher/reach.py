@@ -1,59 +1,22 @@
 """How a recipient can be reached: given addresses first, stored ones for what was not given. Pure."""
 
-from typing import NamedTuple
-
 import orjson
 
 from core.model import Channel
-from fastpath import Record
+from fastpath import Reach, Record, Target
 from ledger.values import StoredRecipient
 
 EMAIL, SMS, PUSH, IN_APP = (channel.mask for channel in Channel)
+_EMAIL, _SMS, _PUSH, _IN_APP = Channel
+
+NOWHERE: tuple[Target, ...] = ()
 
 
-class Target(NamedTuple):
-    """Where one delivery goes.
-
-    Attributes:
-        channel: core.model.Channel.
-        address: e-mail address, E.164 number, device token, or recipient id for in-app.
-        platform: core.model.Platform of a device, else 0.
-        device: which of the recipient's devices, from 0.
-    """
-
-    channel: int
-    address: str
-    platform: int = 0
-    device: int = 0
-
-
-class Reach(NamedTuple):
-    """A recipient's addresses for one notification, as far as they are known.
-
-    Attributes:
-        email, phone: "" if there is none.
-        devices: (platform, token) each.
-        inbox: recipient id, "" if the notification has none.
-        language: as given or stored, "" if neither.
-        available: mask of the channels that have an address.
-    """
-
-    email: str
-    phone: str
-    devices: tuple[tuple[int, str], ...]
-    inbox: str
-    language: str
-    available: int
-
-    def targets(self, channel: int) -> tuple[Target, ...]:
-        """Where a message on `channel` goes: one target, for push one per device."""
-        if channel == Channel.EMAIL:
-            return (Target(channel, self.email),)
-        if channel == Channel.SMS:
-            return (Target(channel, self.phone),)
-        if channel == Channel.PUSH:
-            return tuple(Target(channel, token, platform, i) for i, (platform, token) in enumerate(self.devices))
-        return (Target(channel, self.inbox),)
+def reach_of(stored: StoredRecipient) -> Reach:
+    """How a stored recipient can be reached, should a notification give nothing of its own."""
+    devices = tuple(Target(_PUSH, device.token, device.platform, i) for i, device in enumerate(stored.devices))
+    targets = (_one(_EMAIL, stored.email), _one(_SMS, stored.phone), devices, _one(_IN_APP, stored.recipient_id))
+    return _reach(targets, stored.language)
 
 
 def given_mask(record: Record) -> int:
@@ -74,14 +37,25 @@ def must_look_up(record: Record) -> bool:
     return not (can_do_without(record) and record.channel and record.language)
 
 
-def reach(record: Record, stored: StoredRecipient | None) -> Reach:
+def reach(record: Record, stored: Reach | None) -> Reach:
     """What is known of the recipient of `record`; `stored` is None if nobody has its id or it has none."""
-    email, phone, language, inbox = record.email, record.phone, record.language, record.recipient_id
-    devices: tuple[tuple[int, str], ...] = ()
-    if record.devices:
-        devices = tuple((platform, token) for platform, token in orjson.loads(record.devices))
-    if stored is not None:
-        email, phone, language = email or stored.email, phone or stored.phone, language or stored.language
-        devices = devices or tuple((device.platform, device.token) for device in stored.devices)
-    available = (EMAIL if email else 0) | (SMS if phone else 0) | (PUSH if devices else 0) | (IN_APP if inbox else 0)
-    return Reach(email, phone, devices, inbox, language, available)
+    given = (_one(_EMAIL, record.email), _one(_SMS, record.phone), _devices(record), _one(_IN_APP, record.recipient_id))
+    if stored is None:
+        return _reach(given, record.language)
+    targets = tuple(mine or theirs for mine, theirs in zip(given, stored.targets, strict=True))
+    return _reach(targets, record.language or stored.language)
+
+
+def _reach(targets: tuple[tuple[Target, ...], ...], language: str) -> Reach:
+    available = sum(channel.mask for channel, there in zip(Channel, targets, strict=True) if there)
+    return Reach(available, language, targets)
+
+
+def _one(channel: Channel, address: str) -> tuple[Target, ...]:
+    return (Target(channel, address),) if address else NOWHERE
+
+
+def _devices(record: Record) -> tuple[Target, ...]:
+    if not record.devices:
+        return NOWHERE
+    return tuple(Target(_PUSH, token, platform, i) for i, (platform, token) in enumerate(orjson.loads(record.devices)))

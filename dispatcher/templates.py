@@ -4,13 +4,13 @@ Fetches, compiles, finds the language; renders nothing.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from core.clock import SYSTEM_CLOCK, Clock
 from core.model import Channel
 from core.parts import sources
 from core.shelf import Shelf
-from fastpath import Compiled, compile_parts, fallback
+from fastpath import Compiled, Course, compile_parts, fallback
 from ledger.values import StoredTemplate
 
 FOREVER_MS = 365 * 24 * 3_600_000  # a version never changes
@@ -29,6 +29,7 @@ class Template:
         name, version: which one.
         label: name and version for people.
         channels: mask of the channels it has content for.
+        courses: where fastpath.Planner remembers what was decided of notifications that use it.
     """
 
     def __init__(self, stored: StoredTemplate) -> None:
@@ -39,6 +40,7 @@ class Template:
         self._contents = {(content.channel, content.language): content for content in stored.contents}
         self._languages = {c: [language for channel, language in self._contents if channel == c] for c in Channel}
         self.channels = sum(channel.mask for channel, languages in self._languages.items() if languages)
+        self.courses: dict[Any, Course | None] = {}
         self._found: dict[tuple[int, str], tuple[str, Compiled]] = {}
         self._compiled: dict[tuple[int, str], Compiled] = {}
 

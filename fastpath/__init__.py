@@ -1,17 +1,20 @@
-"""The hot path's pure functions: records and frames, routing, dedupe, rendering, RESP, Structs. No I/O, no asyncio, no room.
+"""The hot path's pure functions: records, frames, plans, routing, dedupe, rendering, RESP, Structs. No I/O, asyncio or room.
 
 Native (Cython) where the modules are built, else their readable twins in fastpath/pure: `NATIVE` says which, `WHY` why not.
 The choice is made here and only here, for all modules at once; whether a twin is good enough is for the caller to say.
 """
 
 from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
-from fastpath.values import Checks, Route, Rule, Terms
+from fastpath.values import Checks, Course, Letter, Plan, Reach, Refusal, Route, Rule, Target, Terms, Way
 
 try:
     from fastpath.batches import by_priority, join_messages, pack_acknowledgement, pack_frames, pack_result, pack_results
     from fastpath.books import join_frames, lacking, outcome_frame, overdue
+    from fastpath.claims import Claims, pack_claims
     from fastpath.dedupe import LocalFilter, content_hash, murmur3
+    from fastpath.forward import Outgoing
     from fastpath.intake import Reader
+    from fastpath.planner import Planner
     from fastpath.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
     from fastpath.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
@@ -29,8 +32,11 @@ except ImportError as error:
         pack_results,
     )
     from fastpath.pure.books import join_frames, lacking, outcome_frame, overdue
+    from fastpath.pure.claims import Claims, pack_claims
     from fastpath.pure.dedupe import LocalFilter, content_hash, murmur3
+    from fastpath.pure.forward import Outgoing
     from fastpath.pure.intake import Reader
+    from fastpath.pure.planner import Planner
     from fastpath.pure.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
     from fastpath.pure.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.pure.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
@@ -43,19 +49,29 @@ __all__ = [
     "NATIVE",
     "WHY",
     "Checks",
+    "Claims",
     "Compiled",
+    "Course",
     "FrameError",
+    "Letter",
     "LocalFilter",
+    "Outgoing",
+    "Plan",
+    "Planner",
+    "Reach",
     "Reader",
     "Record",
+    "Refusal",
     "RenderCache",
     "RenderFailed",
     "Route",
     "Router",
     "Rule",
+    "Target",
     "TemplateInvalid",
     "Terms",
     "VariableMissing",
+    "Way",
     "Writer",
     "ages",
     "by_priority",
@@ -70,6 +86,7 @@ __all__ = [
     "overdue",
     "pack_ack",
     "pack_acknowledgement",
+    "pack_claims",
     "pack_command",
     "pack_commands",
     "pack_frame",

@@ -2,15 +2,18 @@
 
 from fastpath.batches import by_priority, join_messages, pack_acknowledgement, pack_frames, pack_result, pack_results
 from fastpath.books import join_frames, lacking, outcome_frame, overdue
+from fastpath.claims import Claims, pack_claims
 from fastpath.dedupe import LocalFilter, content_hash, murmur3
 from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
+from fastpath.forward import Outgoing
 from fastpath.intake import Reader
+from fastpath.planner import Planner
 from fastpath.records import Record, Writer, ages, pack_frame, pack_parts, record, unpack_frame, unpack_parts
 from fastpath.render import Compiled, RenderCache, compile_parts, fallback
 from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
 from fastpath.router import Router
 from fastpath.structs import read_struct
-from fastpath.values import Checks, Route, Rule, Terms
+from fastpath.values import Checks, Course, Letter, Plan, Reach, Refusal, Route, Rule, Target, Terms, Way
 
 NATIVE: bool
 WHY: str
@@ -19,19 +22,29 @@ __all__ = [
     "NATIVE",
     "WHY",
     "Checks",
+    "Claims",
     "Compiled",
+    "Course",
     "FrameError",
+    "Letter",
     "LocalFilter",
+    "Outgoing",
+    "Plan",
+    "Planner",
+    "Reach",
     "Reader",
     "Record",
+    "Refusal",
     "RenderCache",
     "RenderFailed",
     "Route",
     "Router",
     "Rule",
+    "Target",
     "TemplateInvalid",
     "Terms",
     "VariableMissing",
+    "Way",
     "Writer",
     "ages",
     "by_priority",
@@ -46,6 +59,7 @@ __all__ = [
     "overdue",
     "pack_ack",
     "pack_acknowledgement",
+    "pack_claims",
     "pack_command",
     "pack_commands",
     "pack_frame",

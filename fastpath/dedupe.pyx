@@ -18,7 +18,6 @@ cdef uint64_t _C1 = 0x87C37B91114253D5
 cdef uint64_t _C2 = 0x4CF5AD432745937F
 
 cdef enum:
-    FIELDS = 5
     ON_STACK = 1024  # bytes of content hashed without an allocation
 
 
@@ -34,7 +33,9 @@ def content_hash(bytes recipient not None, str type not None, str template not N
     field[2] = PyUnicode_AsUTF8AndSize(template, &size[2])
     field[3], size[3] = <const char *>version_bytes, 4
     field[4], size[4] = PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)
-    return _hash_fields(field, size)
+    cdef unsigned char[16] out
+    hash_fields(field, size, out)
+    return PyBytes_FromStringAndSize(<const char *>out, 16)
 
 
 def murmur3(bytes data not None, uint32_t seed=0):
@@ -44,7 +45,6 @@ def murmur3(bytes data not None, uint32_t seed=0):
 
 
 @cython.final
-@cython.internal
 @cython.freelist(64)
 cdef class Seen:
     pass
@@ -62,12 +62,21 @@ cdef class LocalFilter:
         self._oldest = 0
 
     def get(self, str mark not None, long long now_ms):
+        return self.find(mark, now_ms)
+
+    def put(self, str mark not None, str value not None, long long expires_ms):
+        self.keep(mark, value, expires_ms)
+
+    def __len__(self):
+        return len(self._seen)
+
+    cdef str find(self, str mark, long long now_ms):
         cdef PyObject *found = PyDict_GetItem(self._seen, mark)
         if found is NULL or (<Seen>found).expires_ms <= now_ms:
             return None
         return (<Seen>found).value
 
-    def put(self, str mark not None, str value not None, long long expires_ms):
+    cdef int keep(self, str mark, str value, long long expires_ms) except -1:
         cdef PyObject *found = PyDict_GetItem(self._seen, mark)
         cdef Seen seen
         if found is not NULL:
@@ -78,9 +87,7 @@ cdef class LocalFilter:
             self._seen[mark] = seen
         seen.value = value
         seen.expires_ms = expires_ms
-
-    def __len__(self):
-        return len(self._seen)
+        return 0
 
     cdef int _make_room(self, str mark) except -1:
         if len(self._order) < self._capacity:
@@ -92,10 +99,9 @@ cdef class LocalFilter:
         return 0
 
 
-cdef bytes _hash_fields(const char **field, Py_ssize_t *size):
+cdef int hash_fields(const char **field, Py_ssize_t *size, unsigned char *out) except -1:
     """Hash the fields, each after its length as a u32."""
     cdef unsigned char[ON_STACK] stack
-    cdef unsigned char[16] out
     cdef Py_ssize_t total = 4 * FIELDS
     cdef int index
     for index in range(FIELDS):
@@ -113,7 +119,7 @@ cdef bytes _hash_fields(const char **field, Py_ssize_t *size):
     murmur3_x64_128(buffer, total, 0, out)
     if total > ON_STACK:
         PyMem_Free(buffer)
-    return PyBytes_FromStringAndSize(<const char *>out, 16)
+    return 0
 
 
 cdef inline void _put_u32(unsigned char *at, uint32_t value) noexcept nogil:

@@ -1,6 +1,7 @@
 # Declares fastpath/records.pyx for the other native modules. Sizes are those of fastpath/layout.py, checked on import.
 
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
 
 cdef enum:
     HEADER = 80
@@ -72,3 +73,28 @@ cdef inline void put_u32(unsigned char *at, uint32_t value) noexcept nogil:
 cdef inline void put_u64(unsigned char *at, uint64_t value) noexcept nogil:
     put_u32(at, <uint32_t>value)
     put_u32(at + 4, <uint32_t>(value >> 32))
+
+
+cdef inline Py_ssize_t encoded_size(Draft *draft) except -1:
+    """How many bytes `encode_at` writes."""
+    cdef Py_ssize_t total = HEADER + 4 * draft.count
+    cdef int index
+    for index in range(draft.count):
+        total += draft.size[index]
+    if total > 0xFFFFFFFF:
+        raise ValueError("record does not fit 4 bytes")
+    return total
+
+
+cdef inline void encode_at(Draft *draft, unsigned char *start, Py_ssize_t total) noexcept:
+    cdef unsigned char *ends = start + HEADER
+    cdef unsigned char *payload = ends + 4 * draft.count
+    cdef uint32_t end = 0
+    cdef int index
+    put_u32(draft.header, <uint32_t>total)
+    memcpy(start, draft.header, HEADER)
+    for index in range(draft.count):
+        if draft.size[index]:
+            memcpy(payload + end, draft.text[index], draft.size[index])
+        end += <uint32_t>draft.size[index]
+        put_u32(ends + 4 * index, end)

@@ -330,24 +330,10 @@ cdef int _put_id(Draft *draft, object value) except -1:
 
 
 cdef Record encode(Draft *draft):
-    cdef Py_ssize_t total = HEADER + 4 * draft.count
-    cdef int index
-    for index in range(draft.count):
-        total += draft.size[index]
-    if total > 0xFFFFFFFF:
-        raise ValueError("record does not fit 4 bytes")
+    cdef Py_ssize_t total = encoded_size(draft)
     cdef bytes raw = PyBytes_FromStringAndSize(NULL, total)
     cdef unsigned char *start = <unsigned char *>PyBytes_AS_STRING(raw)
-    cdef unsigned char *ends = start + HEADER
-    cdef unsigned char *payload = ends + 4 * draft.count
-    cdef uint32_t end = 0
-    put_u32(draft.header, <uint32_t>total)
-    memcpy(start, draft.header, HEADER)
-    for index in range(draft.count):
-        if draft.size[index]:
-            memcpy(payload + end, draft.text[index], draft.size[index])
-        end += <uint32_t>draft.size[index]
-        put_u32(ends + 4 * index, end)
+    encode_at(draft, start, total)
     return view_of(raw, start, total)
 
 

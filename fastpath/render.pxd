@@ -34,4 +34,5 @@ cdef class RenderCache:
     cdef long long _hits
     cdef long long _misses
 
+    cdef bytes rendered(self, tuple key, Compiled compiled, bytes data)
     cdef int _keep(self, object full, bytes content) except -1

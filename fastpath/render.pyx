@@ -23,7 +23,6 @@ cdef Py_ssize_t OVERHEAD = ENTRY_OVERHEAD
 
 
 @cython.final
-@cython.internal
 cdef class Part:
 
     def __cinit__(self, part):
@@ -82,6 +81,9 @@ cdef class RenderCache:
         self._root.before = self._root.after = self._root
 
     def render(self, tuple key not None, Compiled compiled not None, bytes data not None):
+        return self.rendered(key, compiled, data)
+
+    cdef bytes rendered(self, tuple key, Compiled compiled, bytes data):
         cdef tuple full = (key, data)
         cdef PyObject *found = PyDict_GetItem(self._entries, full)
         cdef Entry entry
@@ -116,7 +118,6 @@ cdef class RenderCache:
 
 
 @cython.final
-@cython.internal
 cdef class Entry:
 
     cdef inline int unlink(self) except -1:

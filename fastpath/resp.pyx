@@ -119,7 +119,7 @@ cdef char *_write(char *at, list texts) except NULL:
     return at
 
 
-cdef inline int _digits(Py_ssize_t value) noexcept nogil:
+cdef int _digits(Py_ssize_t value) noexcept nogil:
     cdef int digits = 1
     while value >= 10:
         value //= 10
@@ -127,7 +127,7 @@ cdef inline int _digits(Py_ssize_t value) noexcept nogil:
     return digits
 
 
-cdef inline char *_put_length(char *at, char mark, Py_ssize_t value) noexcept nogil:
+cdef char *_put_length(char *at, char mark, Py_ssize_t value) noexcept nogil:
     """`mark`, the number in decimal, and an end of line: as many bytes as _measure counts for it."""
     cdef int digits = _digits(value), index
     at[0] = mark

@@ -1,12 +1,16 @@
-"""Values and constants that the native modules and their twins share: rules, routes, counts. No decision is made here."""
+"""Values and constants that the native modules and their twins share: rules, routes, plans, counts. No decision is made here.
+
+Native modules read the named tuples by position.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 REQUESTED = "requested"  # Route.rule where the caller named the channels
 UNMATCHED = "unmatched"  # Route.rule where no rule matched
 MEMO_MAX = 65_536  # decisions a router remembers: types come from callers, so they must not pile up for good
+COURSES_MAX = 4_096  # courses remembered for a template: types and languages come from callers
 ENTRY_OVERHEAD = 256  # bytes that an entry of a render cache costs beside its data and content
 
 
@@ -72,3 +76,87 @@ class Checks(NamedTuple):
     language: Callable[[str], str]
     timezone: Callable[[str], str]
     undeliverable: frozenset[str]
+
+
+class Target(NamedTuple):
+    """Where one delivery goes.
+
+    Attributes:
+        channel: 1 to 4, core.model.Channel.
+        address: e-mail address, E.164 number, device token, or recipient id for in-app.
+        platform: core.model.Platform of a device, else 0.
+        device: which of the recipient's devices, from 0.
+    """
+
+    channel: int
+    address: str
+    platform: int = 0
+    device: int = 0
+
+
+class Reach(NamedTuple):
+    """How a recipient can be reached.
+
+    Attributes:
+        available: mask of the channels that have an address.
+        language: "" if none is known.
+        targets: where a message goes, by channel - 1: one target, for push one per device, none without an address.
+    """
+
+    available: int
+    language: str
+    targets: tuple[tuple[Target, ...], ...]
+
+
+class Letter(NamedTuple):
+    """A delivery to make: where to, in which language, with which packed parts, and the verdicts (JSON) that led to it."""
+
+    target: Target
+    language: str
+    content: bytes
+    verdicts: bytes
+
+
+class Refusal(NamedTuple):
+    """A delivery that ends here.
+
+    Attributes:
+        channel: core.model.Channel.
+        status: core.model.Status, one that ends a delivery.
+        rule: which rule said no; the outcome's code.
+        reason: in words, for people.
+        verdicts: JSON, all rules that looked at it, in order.
+        device: which of several devices, from 0.
+    """
+
+    channel: int
+    status: int
+    rule: str
+    reason: str
+    verdicts: bytes
+    device: int = 0
+
+
+class Plan(NamedTuple):
+    """Everything that becomes of one notification; `version` is the template's, 0 if there is none."""
+
+    letters: tuple[Letter, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    version: int = 0
+
+
+class Way(NamedTuple):
+    """One channel of a course: the language found, what renders it, that one's key in the render cache, the verdicts (JSON)."""
+
+    channel: int
+    language: str
+    compiled: Any  # a Compiled
+    key: tuple[Any, ...]
+    verdicts: bytes
+
+
+class Course(NamedTuple):
+    """What is decided of a notification before it is rendered, where nothing is refused; `version` is the template's."""
+
+    version: int
+    ways: tuple[Way, ...]

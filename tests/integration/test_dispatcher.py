@@ -15,11 +15,22 @@ from core.station import Batch
 from core.store import Store
 from core.streams import Append, Entry, Settlement, Streams
 from dispatcher.decide import Decider
-from dispatcher.dedupe import Dedupe, content_ask
+from dispatcher.dedupe import KEY_TTL_S, Dedupe
 from dispatcher.people import People
 from dispatcher.station import AWAY_MS, DispatcherHandler
 from dispatcher.templates import Templates
-from fastpath import Record, RenderCache, pack_frame, unpack_frame, unpack_parts
+from fastpath import (
+    Claims,
+    Letter,
+    LocalFilter,
+    Plan,
+    Record,
+    RenderCache,
+    Target,
+    pack_frame,
+    unpack_frame,
+    unpack_parts,
+)
 from ledger import Ledger
 from ledger.values import StoredRecipient, StoredTemplate
 from tests.unit.dispatcher.values import ADA, NOW, ORDER, notification
@@ -189,9 +200,12 @@ async def test_a_window_is_the_first_ones_and_is_not_prolonged_by_those_it_suppr
     desk.restart()
     await desk.post(notification(EMAIL, extra=60))
     await desk.work()
-    ask = content_ask(first, ORDER.version)
-    assert ask is not None
-    assert await desk.store.send([["DEL", keys.seen(0, ask.mark)]]) == [1]  # what its time to live does
+    claims = Claims(LocalFilter(1), KEY_TTL_S, NOW)
+    letter = Letter(Target(EMAIL, "ada@example.com"), "de", b"", b"")
+    claims.ask("1-0", [first], [Plan((letter,), (), ORDER.version)])
+    (mark,), (value,), (ttl_s,) = claims.strange()
+    assert (value, ttl_s) == (first.id.hex(), 60)
+    assert await desk.store.send([["DEL", keys.seen(0, mark)]]) == [1]  # what its time to live does
     await desk.post(notification(EMAIL, extra=60))
     await desk.work()
     assert [o.status for o in await desk.outcomes()] == [Status.QUEUED, Status.SUPPRESSED, Status.QUEUED]

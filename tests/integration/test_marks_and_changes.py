@@ -13,10 +13,11 @@ from tests.helpers import eventually
 
 async def test_the_first_mark_stands_and_recognises_its_owner(store: Store) -> None:
     marks = Marks(store)
-    assert await marks.claim(0, [("a", "1-0:0", 60), ("b", "1-0:1", 60)]) == [None, None]
-    assert await marks.claim(0, [("a", "1-0:0", 60), ("b", "2-0:0", 60), ("c", "2-0:1", 60)]) == ["1-0:0", "1-0:1", None]
-    assert await marks.claim(1, [("a", "9-0:0", 60)]) == [None]
-    assert await marks.claim(0, []) == []
+    assert await marks.claim(0, ["a", "b"], ["1-0:0", "1-0:1"], [60, 60]) == [None, None]
+    found = await marks.claim(0, ["a", "b", "c"], ["1-0:0", "2-0:0", "2-0:1"], [60, 60, 60])
+    assert found == [b"1-0:0", b"1-0:1", None]
+    assert await marks.claim(1, ["a"], ["9-0:0"], [60]) == [None]
+    assert await marks.claim(0, [], [], []) == []
 
 
 async def test_marks_end(store: Store) -> None:

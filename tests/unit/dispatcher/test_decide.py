@@ -6,10 +6,10 @@ import orjson
 import pytest
 
 from core.model import Channel, Class, Part, Platform, Priority, Status
-from dispatcher.decide import Decider, Plan, explain
-from dispatcher.reach import Target
+from dispatcher.decide import Decider, explain
+from dispatcher.reach import reach_of
 from dispatcher.templates import Template
-from fastpath import RenderCache, Rule, unpack_parts
+from fastpath import Plan, RenderCache, Rule, Target, unpack_parts
 from ledger.values import StoredRecipient, StoredTemplate, TemplateContent
 from tests.unit.dispatcher.values import ADA, ORDER, notification
 
@@ -26,7 +26,10 @@ def plan(
 ) -> Plan:
     found = Template(template) if template else None
     return Decider(RenderCache(1 << 20)).plan(
-        notification(*channels, **f), stored, found, standing or ("stored" if stored else "unknown")
+        notification(*channels, **f),
+        reach_of(stored) if stored else None,
+        found,
+        standing or ("stored" if stored else "unknown"),
     )
 
 
@@ -34,7 +37,7 @@ def targets(made: Plan) -> list[Target]:
     return [letter.target for letter in made.letters]
 
 
-def refused(made: Plan) -> list[tuple[int, Status, str]]:
+def refused(made: Plan) -> list[tuple[int, int, str]]:
     return [(refusal.channel, refusal.status, refusal.rule) for refusal in made.refusals]
 
 
@@ -88,7 +91,7 @@ def test_without_a_wish_the_rules_choose(priority: int, klass: int, stored: Stor
 
 def test_an_operators_rule_comes_first() -> None:
     rule = Rule(name="codes", types=("order*",), channels=(SMS, EMAIL), mode="all")
-    made = Decider(RenderCache(1 << 20), [rule]).plan(notification(), ADA, Template(ORDER), "stored")
+    made = Decider(RenderCache(1 << 20), [rule]).plan(notification(), reach_of(ADA), Template(ORDER), "stored")
     assert [target.channel for target in targets(made)] == [SMS, EMAIL]
     assert ["route", "sms,email", "codes"] in orjson.loads(made.letters[0].verdicts)
 
@@ -174,7 +177,7 @@ def test_a_template_that_fails_does_so_on_its_channel_only() -> None:
 def test_equal_inputs_are_rendered_once() -> None:
     renders = RenderCache(1 << 20)
     decider, template = Decider(renders), Template(ORDER)
-    made = [decider.plan(notification(EMAIL), ADA, template, "stored") for _ in range(3)]
+    made = [decider.plan(notification(EMAIL), reach_of(ADA), template, "stored") for _ in range(3)]
     assert renders.stats().misses == 1
     assert made[0].letters[0].content == made[2].letters[0].content
     assert explain(("a", "b", "c")) is explain(("a", "b", "c"))
@@ -197,7 +200,7 @@ def test_what_is_late_is_expired_on_every_channel_asked_for() -> None:
 def test_a_duplicate_is_suppressed_where_it_would_have_gone_and_names_the_first() -> None:
     record = notification(PUSH, SMS, extra=3600)
     decider = Decider(RenderCache(1 << 20))
-    made = decider.duplicate(record, decider.plan(record, ADA, Template(ORDER), "stored"), "018f-first")
+    made = decider.duplicate(record, decider.plan(record, reach_of(ADA), Template(ORDER), "stored"), "018f-first")
     assert made.letters == ()
     assert [(r.channel, r.device, r.rule) for r in made.refusals] == [
         (SMS, 0, "duplicate"),

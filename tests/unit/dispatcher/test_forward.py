@@ -6,10 +6,8 @@ import pytest
 from core import keys
 from core.model import Channel, Platform, Priority, Station, Status
 from dispatcher import forward
-from dispatcher.decide import Letter, Plan, Refusal
-from dispatcher.forward import Outbox, frames
-from dispatcher.reach import Target
-from fastpath import pack_parts, unpack_frame
+from dispatcher.forward import Outbox
+from fastpath import Letter, Plan, Refusal, Target, pack_parts, unpack_frame
 from fastpath.layout import DELIVERY, FIRST, OUTCOME
 from tests.unit.dispatcher.values import NOW, notification
 
@@ -21,7 +19,7 @@ def test_a_delivery_carries_all_that_a_sender_needs() -> None:
     source = notification(Channel.PUSH, expires_ms=NOW + 9, traceparent=TRACE.replace("b7ad", "0000"))
     outbox = Outbox(2, NOW + 5)
     letter = Letter(Target(Channel.PUSH, "token", Platform.APNS, 1), "de", CONTENT, b"[]")
-    outbox.add(source, Plan([letter], (), 7), TRACE)
+    outbox.add([source], [Plan((letter,), (), 7)], [TRACE])
     out, outcomes = outbox.appends()
     assert out.stream == keys.outbound(2, Channel.PUSH, Priority.HIGH)
     (delivery,) = unpack_frame(out.frame)
@@ -35,12 +33,31 @@ def test_a_delivery_carries_all_that_a_sender_needs() -> None:
     assert outcomes.stream == keys.outcomes(2)
 
 
+def test_without_new_spans_the_callers_trace_goes_on() -> None:
+    outbox = Outbox(0, NOW)
+    letter = Letter(Target(Channel.EMAIL, "a@b.c"), "de", CONTENT, b"[]")
+    outbox.add([notification(traceparent=TRACE)], [Plan((letter,))], None)
+    assert [unpack_frame(append.frame)[0].traceparent for append in outbox.appends()] == [TRACE, TRACE]
+
+
+def test_what_was_taken_in_is_told_to_the_metrics() -> None:
+    outbox, source = Outbox(0, NOW), notification()
+    letter = Letter(Target(Channel.EMAIL, "a@b.c"), "de", CONTENT, b"[]")
+    refusal = Refusal(Channel.SMS, Status.EXPIRED, "expired", "late", b"[]")
+    outbox.add([source, source], [Plan((letter, letter), (refusal,)), None], None)
+    assert list(outbox.tally()) == [
+        (Channel.EMAIL, Priority.HIGH, Status.QUEUED, [source, source]),
+        (Channel.SMS, Priority.HIGH, Status.EXPIRED, [source]),
+    ]
+
+
 def test_every_delivery_is_opened_by_an_outcome() -> None:
     source = notification(Channel.EMAIL, traceparent=TRACE)
     verdicts = orjson.dumps([["route", "email", "requested"]])
     outbox = Outbox(0, NOW + 5)
     refusal = Refusal(Channel.SMS, Status.SUPPRESSED, "no_address", "no_address: none", verdicts)
-    outbox.add(source, Plan([Letter(Target(Channel.EMAIL, "a@b.c"), "de", CONTENT, verdicts)], [refusal], 3), "")
+    letter = Letter(Target(Channel.EMAIL, "a@b.c"), "de", CONTENT, verdicts)
+    outbox.add([source], [Plan((letter,), (refusal,), 3)], [""])
     queued, refused = unpack_frame(outbox.appends()[-1].frame)
     assert queued.kind == OUTCOME
     for outcome in (queued, refused):
@@ -57,7 +74,7 @@ def test_one_frame_per_channel_and_priority() -> None:
     email = Letter(Target(Channel.EMAIL, "a@b.c"), "de", CONTENT, b"[]")
     sms = Letter(Target(Channel.SMS, "+49"), "de", CONTENT, b"[]")
     for priority in (Priority.HIGH, Priority.HIGH, Priority.LOW):
-        outbox.add(notification(priority=priority), Plan([email, sms]), "")
+        outbox.add([notification(priority=priority)], [Plan((email, sms))], None)
     counts = {a.stream: len(unpack_frame(a.frame)) for a in outbox.appends()}
     assert counts == {
         keys.outbound(0, Channel.EMAIL, Priority.HIGH): 2,
@@ -72,14 +89,19 @@ def test_nothing_makes_no_frame() -> None:
     assert Outbox(0, NOW).appends() == ()
 
 
-def test_frames_keep_to_their_records() -> None:
-    records = [notification() for _ in range(2 * forward.FRAME_RECORDS + 1)]
-    found = [unpack_frame(frame) for frame in frames(records)]
-    assert [len(frame) for frame in found] == [forward.FRAME_RECORDS, forward.FRAME_RECORDS, 1]
-    assert [record for frame in found for record in frame] == records
+def test_frames_are_bounded() -> None:
+    outbox = Outbox(0, NOW)
+    letter = Letter(Target(Channel.EMAIL, "a@b.c"), "de", CONTENT, b"[]")
+    sources = [notification() for _ in range(2 * forward.FRAME_RECORDS + 1)]
+    outbox.add(sources, [Plan((letter,))] * len(sources), None)
+    frames = [unpack_frame(append.frame) for append in outbox.appends()]
+    assert [len(frame) for frame in frames] == [forward.FRAME_RECORDS, forward.FRAME_RECORDS, 1] * 2
+    assert [record.id for frame in frames[:3] for record in frame] == [source.id for source in sources]
 
 
 @pytest.mark.parametrize(("size", "counts"), [(300_000, [1, 1, 1]), (200_000, [2, 1]), (600_000, [1, 1, 1])])
 def test_frames_keep_to_their_bytes_unless_one_record_is_larger(size: int, counts: list[int]) -> None:
-    records = [notification(data=b"x" * size) for _ in range(3)]
-    assert [len(unpack_frame(frame)) for frame in frames(records)] == counts
+    outbox = Outbox(0, NOW)
+    letter = Letter(Target(Channel.EMAIL, "a@b.c"), "de", b"x" * size, b"[]")
+    outbox.add([notification() for _ in range(3)], [Plan((letter,))] * 3, None)
+    assert [len(unpack_frame(append.frame)) for append in outbox.appends()[:-1]] == counts

@@ -9,6 +9,7 @@ from core import shelf
 from core.clock import ManualClock
 from core.errors import LedgerUnavailable
 from dispatcher.people import FRESH_MS, UNKNOWN_MS, People
+from dispatcher.reach import reach_of
 from dispatcher.templates import Templates
 from ledger.values import StoredRecipient, StoredTemplate
 from tests.unit.dispatcher.values import ADA, ORDER
@@ -38,8 +39,8 @@ class Store:
 async def test_one_fetch_for_what_is_missing() -> None:
     store, clock = Store(ADA, BOB), ManualClock()
     people = People(store.fetch, clock=clock)
-    assert await people.resolve(["ada", "ada", "eve"]) == {"ada": ADA, "eve": None}
-    assert await people.resolve(["ada", "bob", "eve"]) == {"ada": ADA, "bob": BOB, "eve": None}
+    assert await people.resolve(["ada", "ada", "eve"]) == {"ada": reach_of(ADA), "eve": None}
+    assert await people.resolve(["ada", "bob", "eve"]) == {"ada": reach_of(ADA), "bob": reach_of(BOB), "eve": None}
     assert store.asked == [["ada", "eve"], ["bob"]]
 
 
@@ -55,7 +56,7 @@ async def test_nobody_is_believed_for_less_time_than_somebody() -> None:
     await people.resolve(["ada", "bob"])
     clock.advance(UNKNOWN_MS)
     store.known["bob"] = BOB
-    assert (await people.resolve(["ada", "bob"]))["bob"] == BOB
+    assert (await people.resolve(["ada", "bob"]))["bob"] == reach_of(BOB)
     clock.advance(FRESH_MS)
     await people.resolve(["ada"])
     assert store.asked == [["ada", "bob"], ["bob"], ["ada"]]
@@ -68,7 +69,7 @@ async def test_what_changed_is_fetched_again() -> None:
     store.known["bob"] = StoredRecipient("bob", email="new@example.com")
     people.forget("bob")
     found = await people.resolve(["bob"])
-    assert found["bob"] == store.known["bob"]
+    assert found["bob"] == reach_of(store.known["bob"])
 
 
 async def test_a_change_during_a_fetch_is_not_overwritten_by_it() -> None:
@@ -81,8 +82,8 @@ async def test_a_change_during_a_fetch_is_not_overwritten_by_it() -> None:
     store.known["bob"] = StoredRecipient("bob", email="new@example.com")
     people.forget("bob")
     store.gate.set()
-    assert await fetching == {"bob": BOB}
-    assert (await people.resolve(["bob"]))["bob"] == store.known["bob"]
+    assert await fetching == {"bob": reach_of(BOB)}
+    assert (await people.resolve(["bob"]))["bob"] == reach_of(store.known["bob"])
 
 
 async def test_stale_answers_and_a_pause_while_the_ledger_is_away() -> None:
@@ -91,12 +92,12 @@ async def test_stale_answers_and_a_pause_while_the_ledger_is_away() -> None:
     await people.resolve(["ada"])
     store.away = True
     clock.advance(FRESH_MS)
-    assert await people.resolve(["ada", "bob"]) == {"ada": ADA}
-    assert await people.resolve(["ada", "bob"]) == {"ada": ADA}
+    assert await people.resolve(["ada", "bob"]) == {"ada": reach_of(ADA)}
+    assert await people.resolve(["ada", "bob"]) == {"ada": reach_of(ADA)}
     assert len(store.asked) == 2, "it is not asked again at once"
     store.away = False
     clock.advance(shelf.PAUSE_MS)
-    assert await people.resolve(["ada", "bob"]) == {"ada": ADA, "bob": None}
+    assert await people.resolve(["ada", "bob"]) == {"ada": reach_of(ADA), "bob": None}
 
 
 async def test_a_ledger_that_hangs_counts_as_away(monkeypatch: pytest.MonkeyPatch) -> None:
