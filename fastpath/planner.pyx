@@ -18,7 +18,7 @@ from fastpath.records cimport KIND, Record, get_u32, get_u64, text_of
 from fastpath.render cimport Compiled, RenderCache
 from fastpath.slots cimport *
 
-from fastpath.errors import RenderFailed, VariableMissing
+from fastpath.errors import FrameError, RenderFailed, VariableMissing
 from fastpath.values import COURSES_MAX, Letter, Plan, Target
 
 cdef extern from "Python.h":
@@ -75,7 +75,7 @@ cdef class Planner:
             available |= _given(record) | (IN_APP_MASK if _size(record, N_RECIPIENT) else 0)
             course = self._decided(record, template, available, stored)
             return None if course is None else self._write(record, course, stored)
-        except (UnicodeDecodeError, VariableMissing, RenderFailed):
+        except (UnicodeDecodeError, FrameError, VariableMissing, RenderFailed):
             return None
 
     cdef object _write(self, Record record, object course, object stored):
@@ -129,6 +129,7 @@ cdef class Planner:
         found = PyDict_GetItem(courses, wanted)
         if found is not NULL:
             return <object>found
+        _str(record, N_TYPE)  # raises where it is not UTF-8
         if len(courses) >= _COURSES_MAX:
             courses.clear()
         wish = PyUnicode_DecodeUTF8(language, size, NULL)

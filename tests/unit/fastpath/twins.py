@@ -1,18 +1,14 @@
 """The two implementations side by side, and values that hypothesis makes for them."""
 
+import dataclasses
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from fastpath import books, dedupe, layout, records, render, resp, router
-from fastpath.pure import books as pure_books
-from fastpath.pure import dedupe as pure_dedupe
-from fastpath.pure import records as pure_records
-from fastpath.pure import render as pure_render
-from fastpath.pure import resp as pure_resp
-from fastpath.pure import router as pure_router
+from fastpath import layout
 
 
 @dataclass(frozen=True)
@@ -25,10 +21,16 @@ class Implementation:
     render: Any
     resp: Any
     books: Any
+    claims: Any
+    forward: Any
+    planner: Any
 
 
-NATIVE = Implementation(records, router, dedupe, render, resp, books)
-PURE = Implementation(pure_records, pure_router, pure_dedupe, pure_render, pure_resp, pure_books)
+def _of(package: str) -> Implementation:
+    return Implementation(*(import_module(f"{package}.{field.name}") for field in dataclasses.fields(Implementation)))
+
+
+NATIVE, PURE = _of("fastpath"), _of("fastpath.pure")
 
 # No deadline: tests assert behaviour, never time.
 THOROUGH = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
