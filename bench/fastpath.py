@@ -20,13 +20,17 @@ from redis.connection import Connection, PythonRespSerializer
 
 import fastpath
 from bench.meter import machine
-from fastpath import layout
+from fastpath import canonical, layout
 from fastpath.pure import dedupe as pure_dedupe
+from fastpath.pure import intake as pure_intake
 from fastpath.pure import records as pure_records
 from fastpath.pure import render as pure_render
 from fastpath.pure import resp as pure_resp
 from fastpath.pure import router as pure_router
+from fastpath.pure.batches import pack_frames as twin_frames
+from fastpath.pure.batches import pack_results as twin_results
 from tidings.v1 import notifications_pb2 as pb
+from tidings.v1.types_pb2 import CHANNEL_EMAIL
 
 BATCH = 100  # records of a frame, commands of a pipeline
 ROUNDS = 7  # turns of each pair
@@ -175,6 +179,42 @@ def coding(dice: random.Random) -> Iterator[Pair]:
     yield Pair("pack_frame", "twin", lambda: fastpath.pack_frame(records), lambda: pure_records.pack_frame(twins), BATCH)
 
 
+def reading(dice: random.Random) -> Iterator[Pair]:
+    """A request of plainly good notifications to records, and what surrounds them; their data as JSON."""
+    item = pb.Notification(type="order_update", template="order", channels=[CHANNEL_EMAIL], source="order-service")
+    item.recipient.email, item.recipient.language = "zoe@example.com", "de"
+    item.data.update(sample(dice))
+    wire, data = pb.SendBatchRequest(notifications=[item] * BATCH).SerializeToString(), item.data.SerializeToString()
+    checks = fastpath.Checks(str, str, str, str, frozenset())
+    known = {("order", 0): fastpath.Terms("order", 3, frozenset({"name", "order"}), 15)}
+    asked: dict[str, Any] = {"admitted": 15, "now_ms": 1_700_000_000_000, "random": dice.randbytes(8 * BATCH)}
+    asked |= {"traceparent": "", "mark": str}
+
+    def read(reader: Any) -> Callable[[], Any]:
+        return lambda: reader.read(wire, 0, known, **asked)
+
+    native, twin = read(fastpath.Reader(4, checks)), read(pure_intake.Reader(4, checks))
+    records, twins = native(), twin()
+    if [each.raw for each in records] != [each.raw for each in twins]:
+        raise RuntimeError("read natively it differs from what the twin reads")
+
+    def by_protobuf() -> object:
+        return [_ten_fields(each) for each in pb.SendBatchRequest.FromString(wire).notifications]
+
+    writer, frames = canonical.Canonical(), (256, 1 << 19)
+    yield Pair("read_request", "protobuf", native, by_protobuf, BATCH)
+    yield Pair("read_request_twin", "twin", native, twin, BATCH)
+    yield Pair("struct_json", "orjson of read_struct", lambda: writer.write(data), lambda: _json(fastpath.read_struct(data)))
+    yield Pair(
+        "pack_frames", "twin", lambda: fastpath.pack_frames(records, *frames), lambda: twin_frames(twins, *frames), BATCH
+    )
+    yield Pair("pack_results", "twin", lambda: fastpath.pack_results(records), lambda: twin_results(twins), BATCH)
+
+
+def _json(values: object) -> bytes:
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+
+
 def _ten_fields(message: pb.Notification) -> object:
     to = message.recipient
     return (
@@ -220,7 +260,7 @@ def main() -> None:
         sys.exit(f"the native modules of fastpath are not built ({fastpath.WHY}): run `make build`")
     dice = random.Random(knobs.seed)
     found = {}
-    for pair in (*deciding(dice), *rendering(dice), *packing(dice), *coding(dice)):
+    for pair in (*deciding(dice), *rendering(dice), *packing(dice), *coding(dice), *reading(dice)):
         figures = found[pair.name] = measure(pair, knobs.seconds)
         if not knobs.json:
             print(f"{pair.name:18} {figures['per_s']:>12,}/s  {figures['ratio']:>8.1f} x {pair.against}", flush=True)

@@ -79,7 +79,7 @@ for _byte in range(256):
 @cython.final
 cdef class Reader:
 
-    def __init__(self, uint32_t partitions, checks not None):
+    def __cinit__(self, uint32_t partitions, checks not None):
         if partitions < 1:
             raise ValueError("there is at least one partition")
         self._partitions = partitions
