@@ -19,8 +19,8 @@ Write: TypeAlias = Callable[[Sequence[Append]], Awaitable[list[str]]]
 
 URGENT = keys.short(keys.inbound(0, Priority.CRITICAL))
 GATHER_S = 0.001
-COMPANY = 4  # while so many arrive in each of these, others are waited for: a round trip costs as much as ten calls' checks
-GATHERINGS = 4  # at most
+LATEST_S = 0.004  # while the loop is busy with others who are about to come, they are waited for: at most so long in all
+BARREN = 8  # turns of the loop in which nobody came: it has nothing else to do
 FRAME_RECORDS = 256  # small enough that a critical frame never waits long for a slice of low ones
 FRAME_BYTES = 512 * 1024
 
@@ -59,7 +59,7 @@ class Committer:
     Args:
         append: Streams.append.
         partitions: how many there are.
-        gather_s: how long a single record waits for others, seconds; where many come, up to GATHERINGS times that.
+        gather_s: how long a single record waits for others, seconds; longer where others keep coming.
     """
 
     def __init__(self, append: Write, partitions: int, *, gather_s: float = GATHER_S) -> None:
@@ -92,12 +92,8 @@ class Committer:
         return done
 
     async def _flush_soon(self) -> None:
-        before = 0
-        for _ in range(GATHERINGS):
-            await asyncio.sleep(self._gather_s)
-            came, before = len(self._waiting) - before, len(self._waiting)
-            if came < COMPANY or self._urgent:
-                break
+        await asyncio.sleep(self._gather_s)
+        await self._keep_gathering()
         waiting, self._waiting, self._flush, self._urgent = self._waiting, [], None, False
         try:
             await self._append(frames([record for record, _ in waiting], self._partitions))
@@ -114,3 +110,12 @@ class Committer:
             for _, done in waiting:
                 if not done.done():
                     done.set_result(None)
+
+    async def _keep_gathering(self) -> None:
+        """Lets others come along without ever leaving the loop idle: a round trip costs as much as the checks of ten calls."""
+        time = asyncio.get_running_loop().time
+        ends, barren, count = time() + LATEST_S - self._gather_s, 0, len(self._waiting)
+        while barren < BARREN and not self._urgent and time() < ends:
+            await asyncio.sleep(0)
+            barren = barren + 1 if len(self._waiting) == count else 0
+            count = len(self._waiting)

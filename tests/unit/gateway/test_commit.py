@@ -12,7 +12,8 @@ from core.model import Priority
 from core.streams import Append
 from fastpath import Record, record, unpack_frame
 from fastpath.layout import NOTIFICATION
-from gateway.commit import COMPANY, FRAME_BYTES, FRAME_RECORDS, GATHERINGS, Committer, frames
+from gateway import commit
+from gateway.commit import FRAME_BYTES, FRAME_RECORDS, Committer, frames
 from tests.helpers import eventually
 
 
@@ -108,31 +109,37 @@ async def test_a_caller_who_hangs_up_does_not_take_the_others_along() -> None:
     assert [len(unpack_frame(append.frame)) for append in redis.calls[0]] == [2]
 
 
-@pytest.mark.parametrize(("priority", "naps"), [(Priority.HIGH, GATHERINGS), (Priority.CRITICAL, 1)])
-async def test_others_are_waited_for_while_many_come_but_not_by_critical_ones(
-    priority: Priority, naps: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("priority", "latest_s", "company"),
+    [
+        pytest.param(Priority.HIGH, 60.0, 20, id="until nobody comes any more"),
+        pytest.param(Priority.HIGH, 0.0, 1, id="not for ever"),
+        pytest.param(Priority.CRITICAL, 60.0, 1, id="not by critical ones"),
+    ],
+)
+async def test_others_are_waited_for_while_they_keep_coming(
+    priority: Priority, latest_s: float, company: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redis = Redis()
-    redis.answer.set()
     committer = Committer(redis.append, 4)
     calls = [asyncio.create_task(committer.commit([made(priority=priority)]))]
-    taken: list[float] = []
     sleep = asyncio.sleep
 
     async def nap(seconds: float) -> None:
-        """As long as it takes for company to come."""
-        taken.append(seconds)
-        calls.extend(asyncio.create_task(committer.commit([made()])) for _ in range(COMPANY))
+        """Somebody comes in each turn of the loop, twenty in all."""
+        if len(calls) <= 20:
+            calls.append(asyncio.create_task(committer.commit([made()])))
         await sleep(0)
         await sleep(0)
 
     with monkeypatch.context() as patch:
         patch.setattr(asyncio, "sleep", nap)
+        patch.setattr(commit, "LATEST_S", latest_s)
         while not redis.calls:
             await sleep(0)
-    assert len(taken) == naps
+    assert sum(len(unpack_frame(append.frame)) for append in redis.calls[0]) == 1 + company
+    redis.answer.set()
     await asyncio.gather(*calls)
-    assert sum(len(unpack_frame(append.frame)) for append in redis.calls[0]) == 1 + naps * COMPANY
 
 
 async def test_whoever_waits_when_the_flush_is_cancelled_is_told() -> None:
