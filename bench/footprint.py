@@ -69,6 +69,6 @@ async def redis_bytes(store: Store) -> int:
 async def mark_bytes(store: Store) -> float:
     """What a mark takes in Redis: half of those weighed are the dispatcher's of an idempotency key, half the gateway's."""
     before, marks, half = await redis_bytes(store), Marks(store), MARKS // 2
-    await marks.claim(0, [(f"i{i:032x}", f"{i:013d}-0:{i}", MARK_S) for i in range(half)])
+    await marks.claim(0, [f"i{i:032x}" for i in range(half)], [f"{i:013d}-0:{i}" for i in range(half)], [MARK_S] * half)
     await marks.reserve([(0, f"{i:032x}", bytes(32), MARK_S) for i in range(half)])
     return round((await redis_bytes(store) - before) / MARKS, 1)

@@ -7,7 +7,7 @@ from fastpath import Reach, Record, Target
 from ledger.values import StoredRecipient
 
 EMAIL, SMS, PUSH, IN_APP = (channel.mask for channel in Channel)
-_EMAIL, _SMS, _PUSH, _IN_APP = Channel
+_EMAIL, _SMS, _PUSH, _IN_APP = map(int, Channel)
 
 NOWHERE: tuple[Target, ...] = ()
 
@@ -47,11 +47,12 @@ def reach(record: Record, stored: Reach | None) -> Reach:
 
 
 def _reach(targets: tuple[tuple[Target, ...], ...], language: str) -> Reach:
-    available = sum(channel.mask for channel, there in zip(Channel, targets, strict=True) if there)
+    email, sms, push, in_app = targets
+    available = (EMAIL if email else 0) | (SMS if sms else 0) | (PUSH if push else 0) | (IN_APP if in_app else 0)
     return Reach(available, language, targets)
 
 
-def _one(channel: Channel, address: str) -> tuple[Target, ...]:
+def _one(channel: int, address: str) -> tuple[Target, ...]:
     return (Target(channel, address),) if address else NOWHERE
 
 

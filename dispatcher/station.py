@@ -105,8 +105,9 @@ class DispatcherHandler:
         )
         now_ms = self._clock.now_ms()
         for hand in hands:
-            for i in hand.rest:
-                hand.plans[i] = self._plan_one(hand.records[i], people, templates, now_ms)
+            again, _ = self._planner.plan([hand.records[i] for i in hand.rest], now_ms)  # most were only not known yet
+            for i, plan in zip(hand.rest, again, strict=True):
+                hand.plans[i] = plan or self._plan_one(hand.records[i], people, templates, now_ms)
 
     def _plan_one(
         self, record: Record, people: dict[str, Reach | None], templates: dict[TemplateKey, Template | None], now_ms: int
