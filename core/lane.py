@@ -67,8 +67,11 @@ class Lane:
         self._freed.set()
 
     async def room(self, concurrency: int) -> None:
-        """Waits until another batch may begin; above `concurrency` there is one more place, for the most urgent stream."""
-        limit = concurrency + 1 if concurrency > 1 else 1
+        """Waits until another batch may begin. Above `concurrency` there are as many places again, for the most urgent stream.
+
+        So what is urgent is in hand when a provider is well again, however its items came: new, or due one by one.
+        """
+        limit = 2 * concurrency if concurrency > 1 else 1
         while self._batches >= limit:
             self._freed.clear()
             await self._freed.wait()

@@ -90,7 +90,7 @@ class StationLoop:
             handler: the station's own work.
             partitions: how many there are.
             poison_limit: deliveries after which an entry is set aside, see core/poison.py.
-            concurrency: batches in hand per lane; above 1 there is one more place, for the most urgent stream.
+            concurrency: batches in hand per lane; above 1 there are as many places again, for the most urgent stream.
             budget: records in one slice.
             may_read: asked before each read; while it says no, the queue is the buffer (a halted channel, an open breaker).
             on_poison: told how many dead letters core/poison.py has just made.

@@ -17,7 +17,7 @@ from senders.routes import Routes
 from senders.station import SenderHandler, policy_of, sources
 
 STATION = "senders"
-BATCHES = 4  # in hand per partition, so that a slow provider does not stop the lane; one more for critical entries
+BATCHES = 4  # in hand per partition, so that a slow provider does not stop the lane; as many again for critical ones
 NAMES = {name: channel for channel, name in CHANNEL_NAMES.items()}
 
 

@@ -26,9 +26,9 @@ def test_with_all_hands_full_only_the_most_urgent_stream_is_read() -> None:
     assert lane.readable(2) == ["critical"]
 
 
-async def test_there_is_one_more_place_for_the_most_urgent() -> None:
+async def test_there_are_as_many_places_again_for_the_most_urgent() -> None:
     lane = Lane(0, SOURCES)
-    for _ in range(2):
+    for _ in range(3):
         lane.begin()
     await asyncio.wait_for(lane.room(2), 1)
     lane.begin()
