@@ -166,7 +166,7 @@ CASES = (
         "apns", "apns", 0.05, apns.STREAMS, open_push, Channel.PUSH, lambda i: f"{i:064x}", apns_requests, _apple, Platform.APNS
     ),
     Case(
-        "email", "sendgrid", 2.0, sendgrid.CALLS, _by("sendgrid"), Channel.EMAIL, lambda i: f"p{i}@example.com", email_requests,
+        "email", "sendgrid", 4.0, sendgrid.CALLS, _by("sendgrid"), Channel.EMAIL, lambda i: f"p{i}@example.com", email_requests,
         lambda _: rivals.http(sendgrid.CALLS),
     ),
     Case(

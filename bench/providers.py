@@ -26,6 +26,7 @@ from bench import rivals
 from bench.cases import CASES, Case, deliveries
 from bench.meter import machine, spread
 from core.metrics import PROVIDER_REQUEST
+from core.process import collect_rarely
 from core.settings import Settings
 from core.station import Batch
 from core.streams import Entry, Settlement
@@ -148,6 +149,7 @@ def settings_of(environment: dict[str, str]) -> Settings:
 async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
     """Every case that is asked for."""
     found: dict[str, dict[str, Any]] = {}
+    collect_rarely()  # as a station does
     with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
         async with sandbox(Path(folder)) as settings:
             for case in CASES:

@@ -83,6 +83,13 @@ def _require_native(settings: Settings) -> None:
         )
 
 
+def collect_rarely() -> None:
+    """Garbage of cycles is rare here: looked for rarely, and never among what is there now (modules, settings)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 10, 10)
+
+
 async def _live(name: str, settings: Settings, build: Build) -> None:
     async with AsyncExitStack() as stack:
         # Each lane that waits for something new holds a connection, and a process may have lanes of every channel.
@@ -92,9 +99,7 @@ async def _live(name: str, settings: Settings, build: Build) -> None:
         runnables = await stack.enter_async_context(build(Context(settings, store)))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, _stop_all, name, runnables)
-        gc.collect()
-        gc.freeze()  # modules and settings live as long as the process
-        gc.set_threshold(COLLECT_AFTER, 10, 10)
+        collect_rarely()
         log.info("started", extra={"station": name})
         async with asyncio.TaskGroup() as tasks:
             for runnable in runnables:

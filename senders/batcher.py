@@ -6,7 +6,7 @@ While all places of the turnstile are taken, groups go on filling: calls grow wi
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 
 from core.model import Priority
@@ -91,7 +91,8 @@ class Batcher:
         call.add_done_callback(self._calls.discard)
 
     async def _call(self, key: Hashable) -> None:
-        urgency = min((message.record.priority for _, message in self._groups.get(key, ())), default=Priority.LOW)
+        first = islice(self._groups.get(key, ()), self._max_items)  # those that it will take
+        urgency = min((message.record.priority for _, message in first), default=Priority.LOW)
         async with self._turnstile.pass_(urgency):
             self._starting[key] -= 1
             await self._deliver(self._take(key))

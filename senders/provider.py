@@ -27,7 +27,7 @@ class Message:
         alternative: after a failure: another provider is well and could take it at once.
     """
 
-    __slots__ = ("_parts", "alternative", "begun_ms", "place", "provider", "record", "span")
+    __slots__ = ("_id", "_parts", "alternative", "begun_ms", "place", "provider", "record", "span")
 
     def __init__(self, record: Record, place: int = 0, provider: str = "") -> None:
         self.record = record
@@ -36,6 +36,7 @@ class Message:
         self.begun_ms = 0
         self.span: Span | None = None
         self.alternative = False
+        self._id = ""
         self._parts: dict[int, bytes] | None = None
 
     @property
@@ -52,7 +53,9 @@ class Message:
     @property
     def id(self) -> str:
         """The notification's id as callers see it."""
-        return format_id(self.record.id)
+        if not self._id:
+            self._id = format_id(self.record.id)
+        return self._id
 
     @property
     def subject(self) -> str:
