@@ -4,7 +4,7 @@ Labels are words of core.model and stream names without their partition; never a
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -145,13 +145,18 @@ def handled(station: str, channel: int, priority: int, outcome: str, records: Se
         outcome: a status of core.model in lower case ("queued", "sent"), or why it went no further ("invalid").
         now_ms: milliseconds since the epoch.
     """
+    handled_ages(station, channel, priority, outcome, ages(records), now_ms=now_ms)
+
+
+def handled_ages(station: str, channel: int, priority: int, outcome: str, accepted: Mapping[int, int], *, now_ms: int) -> None:
+    """`handled`, of records that were counted already: accepted_ms -> how many."""
     kept = _handled.get((station, channel, priority, outcome))
     if kept is None:
         where = (station, channel_name(channel), priority_name(priority))
         kept = _handled[station, channel, priority, outcome] = (HANDLED.labels(*where, outcome), where)
     counter, labels = kept
-    counter.inc(len(records))
-    for accepted_ms, count in ages(records).items():
+    counter.inc(sum(accepted.values()))
+    for accepted_ms, count in accepted.items():
         LATENCY.observe(labels, max(now_ms - accepted_ms, 0) / 1000, count)
 
 

@@ -19,6 +19,7 @@ try:
     from fastpath.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
     from fastpath.router import Router
+    from fastpath.rows import RowPacker
     from fastpath.structs import read_struct
 
     NATIVE, WHY = True, ""
@@ -41,6 +42,7 @@ except ImportError as error:
     from fastpath.pure.render import Compiled, RenderCache, compile_parts, fallback
     from fastpath.pure.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
     from fastpath.pure.router import Router
+    from fastpath.pure.rows import RowPacker
     from fastpath.pure.structs import read_struct
 
     NATIVE, WHY = False, str(error)
@@ -66,6 +68,7 @@ __all__ = [
     "RenderFailed",
     "Route",
     "Router",
+    "RowPacker",
     "Rule",
     "Target",
     "TemplateInvalid",

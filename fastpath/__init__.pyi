@@ -12,6 +12,7 @@ from fastpath.records import Record, Writer, ages, pack_frame, pack_parts, recor
 from fastpath.render import Compiled, RenderCache, compile_parts, fallback
 from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read_entries
 from fastpath.router import Router
+from fastpath.rows import RowPacker
 from fastpath.structs import read_struct
 from fastpath.values import Checks, Course, Letter, Plan, Reach, Refusal, Route, Rule, Target, Terms, Way
 
@@ -39,6 +40,7 @@ __all__ = [
     "RenderFailed",
     "Route",
     "Router",
+    "RowPacker",
     "Rule",
     "Target",
     "TemplateInvalid",

@@ -12,16 +12,18 @@ from uuid import UUID
 from psycopg import AsyncConnection, errors
 
 from core.errors import LedgerError, LedgerUnavailable
-from fastpath import Record
+from core.model import Channel, Station
+from fastpath import RowPacker, unpack_frame
+from fastpath.outcomes import Folded, Key, Tally
 from ledger.database import Database, Row
-from ledger.fold import Folded, Key, fold
-from ledger.partitions import Partitions, days_of
-from ledger.rows import copy_deliveries, copy_events
+from ledger.partitions import Partitions
 from ledger.sql import load
+from ledger.timeline import ORDER
 
 log = logging.getLogger("tidings.ledger")
 
 _SQL = load("applier")
+_PACKER = RowPacker(ORDER, stations=frozenset(Station), channels=frozenset({0, *Channel}))  # 0: it ended before it was routed
 
 KEEP_APPLIED = "1 day"  # an entry is settled milliseconds after it is applied; this is for a ledger that stood still meanwhile
 WRITERS = 2  # transactions of one process at once: while one waits for the disk, the other packs; the rest wait their turn
@@ -29,10 +31,10 @@ TRIES = 4  # of a transaction that met a row or lacked a partition; each try kno
 
 
 class Frame(NamedTuple):
-    """One entry of an outcomes stream, unpacked."""
+    """One entry of an outcomes stream."""
 
     entry_id: str  # "milliseconds-sequence"
-    outcomes: Sequence[Record]
+    outcomes: bytes  # a frame
     waiting: bool = False  # its id is one of the waiting stream beside the stream
 
 
@@ -44,34 +46,44 @@ class Applier:
         self._partitions = partitions
         self._turn = asyncio.Semaphore(WRITERS)
 
-    async def apply(self, partition: int, frames: Sequence[Frame]) -> None:
+    async def apply(self, partition: int, frames: Sequence[Frame]) -> Tally:
         """Writes the outcomes of all frames that were not applied before; when it returns they are durable.
+
+        Returns:
+            How many outcomes the frames have, those applied before included.
 
         Raises:
             LedgerUnavailable: nothing was written, or it was and the answer got lost: repeat it.
             LedgerError: PostgreSQL refused a row; nothing was written.
+            FrameError, ValueError: a damaged frame or an outcome that could not be read back; nothing was written.
         """
-        await self._partitions.ensure(days_of(o.id for frame in frames for o in frame.outcomes))
         written: set[Key] = set()
         for _ in range(TRIES):
+            folded = _pack(frames, written)
+            await self._partitions.ensure(folded.days)
             try:
                 async with self._turn:
-                    return await self._apply(partition, frames, written)
+                    await self._apply(partition, frames, folded, written)
+                return folded.tally
             except LedgerError as error:
                 if isinstance(error.__cause__, errors.UniqueViolation):
                     written |= await self._written(frames)
                 elif _lacks_partition(error.__cause__):
                     self._partitions.forget()
-                    await self._partitions.ensure(days_of(o.id for frame in frames for o in frame.outcomes))
                 else:
                     raise
         raise LedgerUnavailable("other processes write the same deliveries")
 
-    async def _apply(self, partition: int, frames: Sequence[Frame], written: Collection[Key]) -> None:
+    async def _apply(self, partition: int, frames: Sequence[Frame], folded: Folded, written: Collection[Key]) -> None:
         async with self._database.transaction() as connection:
             fresh = await self._claim(connection, partition, frames)
-            folded = fold((o for frame in fresh for o in frame.outcomes), written)
-            await self._copy(connection, folded)
+            if len(fresh) < len(frames):
+                log.info("%d of %d entries were applied before", len(frames) - len(fresh), len(frames))
+                folded = _pack(fresh, written)
+            for name, body in (("copy_deliveries", folded.deliveries), ("copy_events", folded.events)):
+                if body:
+                    async with connection.cursor().copy(_SQL[name]) as copy:
+                        await copy.write(body)
 
     async def _claim(self, connection: AsyncConnection[Row], partition: int, frames: Sequence[Frame]) -> list[Frame]:
         """Notes the frames as applied; those that had not been."""
@@ -79,27 +91,21 @@ class Applier:
         ms, seq, waiting = map(list, zip(*keys, strict=True)) if keys else ([], [], [])
         cursor = await connection.execute(_SQL["claim"], {"partition": partition, "ms": ms, "seq": seq, "waiting": waiting})
         claimed = set(await cursor.fetchall())
-        if len(claimed) < len(frames):
-            log.info("%d of %d entries were applied before", len(frames) - len(claimed), len(frames))
         return [frame for key, frame in keys.items() if key in claimed]
-
-    async def _copy(self, connection: AsyncConnection[Row], folded: Folded) -> None:
-        if folded.lives:
-            async with connection.cursor().copy(_SQL["copy_deliveries"]) as copy:
-                await copy.write(copy_deliveries(folded.lives))
-        if folded.late:
-            async with connection.cursor().copy(_SQL["copy_events"]) as copy:
-                await copy.write(copy_events(folded.late))
 
     async def _written(self, frames: Sequence[Frame]) -> set[Key]:
         """Deliveries of these frames that have their row: their first outcome was told twice, as by a split frame."""
-        ids = sorted({UUID(bytes=o.id) for frame in frames for o in frame.outcomes})
+        ids = sorted({UUID(bytes=outcome.id) for frame in frames for outcome in unpack_frame(frame.outcomes)})
         rows = await self._database.fetch(_SQL["written"], {"ids": ids, "first": ids[0], "last": ids[-1]})
         return {(id_.bytes, channel, device) for id_, channel, device in rows}
 
     async def prune(self) -> None:
         """Forgets entries that were settled long ago."""
         await self._database.execute(_SQL["prune"], {"age": KEEP_APPLIED})
+
+
+def _pack(frames: Sequence[Frame], written: Collection[Key]) -> Folded:
+    return _PACKER.pack([frame.outcomes for frame in frames], written)
 
 
 def _lacks_partition(cause: BaseException | None) -> bool:

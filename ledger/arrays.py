@@ -10,8 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from ledger.rows import blob
-
+_LENGTH = Struct(">i")
 _HEAD = Struct(">iiIii")  # dimensions, whether there are nulls, element type, length, first index
 
 
@@ -44,7 +43,7 @@ class Bigints(Packed):
 
 def texts(values: Sequence[str]) -> Texts:
     """A text[]; U+0000 is replaced, as everywhere in the ledger."""
-    return Texts(25, len(values), b"".join([blob(value.encode()) for value in values]))
+    return Texts(25, len(values), b"".join([_text(value) for value in values]))
 
 
 def uuids(values: Sequence[bytes]) -> Uuids:
@@ -56,6 +55,13 @@ def bigints(values: Sequence[int]) -> Bigints:
     """A bigint[]."""
     flat: Iterable[int] = (part for value in values for part in (8, value))
     return Bigints(20, len(values), pack(">" + "iq" * len(values), *flat))
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode()
+    if b"\0" in raw:
+        raw = raw.replace(b"\0", b"\xef\xbf\xbd")
+    return _LENGTH.pack(len(raw)) + raw
 
 
 class _PackedDumper(Dumper):

@@ -7,25 +7,14 @@ gateway whose clock is ahead. What is needed is made on demand; ahead of time it
 from collections.abc import Iterable
 from datetime import date
 
-from core.ids import time_of
+from fastpath.outcomes import DAY_MS
 from ledger.database import Database
 from ledger.sql import load
 
 _SQL = load("applier")
 
-DAY_MS = 86_400_000
 FIRST_DAY = date(2020, 1, 1).toordinal() - date(1970, 1, 1).toordinal()  # days outside of these have a partition that
 LAST_DAY = date(2100, 1, 1).toordinal() - date(1970, 1, 1).toordinal()  # they share, see migration 0002
-
-
-def day_of(notification_id: bytes) -> int:
-    """The day (UTC) of an id, in days since the epoch."""
-    return time_of(notification_id) // DAY_MS
-
-
-def days_of(notification_ids: Iterable[bytes]) -> set[int]:
-    """The days that need a partition of their own for these ids."""
-    return {day for day in map(day_of, notification_ids) if FIRST_DAY <= day < LAST_DAY}
 
 
 class Partitions:
@@ -36,10 +25,15 @@ class Partitions:
         self._known: set[int] = set()
 
     async def ensure(self, days: Iterable[int]) -> None:
-        """Makes the partitions of these days that do not exist yet. Any number of processes may do this at once."""
+        """Makes the partitions of these days that do not exist yet. Any number of processes may do this at once.
+
+        Args:
+            days: (UTC) since the epoch; those that share a partition need nothing.
+        """
         for day in sorted(set(days) - self._known):
-            await self._database.execute(_SQL["make_day"], [date.fromordinal(day + date(1970, 1, 1).toordinal())])
-            self._known.add(day)
+            if FIRST_DAY <= day < LAST_DAY:
+                await self._database.execute(_SQL["make_day"], [date.fromordinal(day + date(1970, 1, 1).toordinal())])
+                self._known.add(day)
 
     async def ensure_ahead(self, now_ms: int) -> None:
         """Makes those of today and tomorrow, before the first notification of the day asks for them."""

@@ -5,8 +5,6 @@ Applied first, settled second: a crash in between hands the entries in again, an
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Sequence
 from contextlib import suppress
 
 from core import metrics
@@ -15,7 +13,6 @@ from core.errors import LedgerError
 from core.model import Status
 from core.station import Batch
 from core.streams import Settlement
-from fastpath import Record, unpack_frame
 from ledger.applier import Frame
 from ledger.ledger import Ledger
 
@@ -44,22 +41,14 @@ class LedgerHandler:
 
     async def handle(self, batch: Batch) -> list[Settlement]:
         """Applies a batch in one transaction; see core.station.Handler."""
-        frames = [Frame(entry.id, unpack_frame(entry.frame), entry.waiting) for entry in batch.entries]
-        await self._applier.apply(batch.partition, frames)
-        self._count(frames)
-        if BUSY <= sum(len(frame.outcomes) for frame in frames) < self._budget:
+        tally = await self._applier.apply(batch.partition, [Frame(e.id, e.frame, e.waiting) for e in batch.entries])
+        now_ms = self._clock.now_ms()
+        for (channel, priority, status), accepted in tally.items():
+            metrics.handled_ages(STATION, channel, priority, _NAMES[status], accepted, now_ms=now_ms)
+        if BUSY <= sum(entry.records for entry in batch.entries) < self._budget:
             with suppress(TimeoutError):
                 await asyncio.wait_for(batch.draining.wait(), GATHER_S)
         return [Settlement(entry) for entry in batch.entries]
-
-    def _count(self, frames: Sequence[Frame]) -> None:
-        groups: dict[tuple[int, int, int], list[Record]] = defaultdict(list)
-        for frame in frames:
-            for outcome in frame.outcomes:
-                groups[outcome.channel, outcome.priority, outcome.status].append(outcome)
-        now_ms = self._clock.now_ms()
-        for (channel, priority, status), records in groups.items():
-            metrics.handled(STATION, channel, priority, _NAMES[status], records, now_ms=now_ms)
 
 
 class Upkeep:

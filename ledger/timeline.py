@@ -3,10 +3,7 @@
 Reports arrive in any order and more than once, from clocks that disagree: a provider's webhook has its time in whole
 seconds, an entry claimed from a dead process is told later than what followed it. So times do not decide the order:
 
-1. Events are ordered by attempt, then by core.model.RANK, and only among equals by time. Within one attempt a status of
-   higher rank is always the later one; the next attempt's SENDING follows the last one's RETRYING, UNKNOWN or DEAD.
-2. A webhook knows no attempt (0). It is about the latest one: nothing else can have happened since.
-3. QUEUED or SCHEDULED after n attempts (a replay of a dead letter) leads to attempt n + 1, so that is where it belongs.
+1. to 3. are told in fastpath.outcomes.Order, as the packer of rows goes by them too. Ranks are core.model.RANK.
 4. Nobody reports ACCEPTED and SENDING by themselves, to save an outcome each: they are implied by the times that
    outcomes carry.
 5. The same fact told twice is one event, as first told. What a recipient may do again (open, click) is a fact each time.
@@ -16,10 +13,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from core.model import RANK, Station, Status
+from fastpath.outcomes import Order, billed
 from ledger.values import Report, TimelineEvent
 
-_WAITS = frozenset({Status.SCHEDULED, Status.QUEUED})
-_OWN = frozenset({Status.ACCEPTED, Status.SCHEDULED, Status.QUEUED, Status.SENDING})  # once an attempt, whoever says it
+ORDER = Order(
+    {int(status): rank for status, rank in RANK.items()},
+    waits=frozenset({Status.SCHEDULED, Status.QUEUED}),
+    own=frozenset({Status.ACCEPTED, Status.SCHEDULED, Status.QUEUED, Status.SENDING}),
+)
 _REPEATS = frozenset({Status.OPENED, Status.CLICKED})
 
 
@@ -33,24 +34,11 @@ class Timeline(NamedTuple):
     units: int
 
 
-def reach(status: int, attempt: int) -> int:
-    """The attempt that a report shows to exist or to be due (rule 3)."""
-    return attempt + 1 if attempt and status in _WAITS else attempt
-
-
-def place(status: int, attempt: int, latest: int) -> tuple[int, int]:
-    """Where a status belongs in the order of its delivery, `latest` being the highest `reach` of all reports."""
-    rank = RANK[status]  # type: ignore[index]  # an int finds its IntEnum twin, and this is the ledger's hot path
-    if attempt == 0 and status not in _OWN:
-        return latest, rank
-    return reach(status, attempt), rank
-
-
 def build(accepted_ms: int, reports: Iterable[Report]) -> Timeline:
     """The timeline of one delivery that was accepted at `accepted_ms`, from its reports in any order."""
     told = _distinct(_implied(accepted_ms, reports))
-    latest = max(reach(r.status, r.attempt) for r in told)
-    told.sort(key=lambda r: (*place(r.status, r.attempt, latest), r.at_ms))
+    latest = max(ORDER.reach(r.status, r.attempt) for r in told)
+    told.sort(key=lambda r: (*ORDER.place(r.status, r.attempt, latest), r.at_ms))
     events = tuple(
         TimelineEvent(r.status, r.at_ms, r.station, _shown_attempt(r, latest), r.provider, r.code, r.reason) for r in told
     )
@@ -59,21 +47,12 @@ def build(accepted_ms: int, reports: Iterable[Report]) -> Timeline:
         max(event.attempt for event in events),
         next((r.provider for r in reversed(told) if r.provider), ""),
         next((r.provider_id for r in reversed(told) if r.provider_id), ""),
-        billed((place(r.status, r.attempt, latest)[0], r.units) for r in told),
+        billed((ORDER.place(r.status, r.attempt, latest)[0], r.units) for r in told),
     )
 
 
-def billed(told: Iterable[tuple[int, int]]) -> int:
-    """Billed units of a delivery, from (attempt, units) of each report: an attempt's are told again by what follows it."""
-    found: dict[int, int] = {}
-    for attempt, units in told:
-        if units > found.get(attempt, 0):
-            found[attempt] = units
-    return sum(found.values())
-
-
 def _shown_attempt(report: Report, latest: int) -> int:
-    return report.attempt if report.status in _WAITS else place(report.status, report.attempt, latest)[0]
+    return report.attempt if report.status in ORDER.waits else ORDER.place(report.status, report.attempt, latest)[0]
 
 
 def _implied(accepted_ms: int, reports: Iterable[Report]) -> Iterable[Report]:
@@ -96,7 +75,7 @@ def _distinct(reports: Iterable[Report]) -> list[Report]:
 
 def _fact(r: Report) -> tuple[object, ...]:
     """What makes two reports the same fact. Two SENT with different provider ids are two: it was sent twice."""
-    if r.status in _OWN:
+    if r.status in ORDER.own:
         return (r.status, r.attempt)
     at_ms = r.at_ms if r.status in _REPEATS else 0
     return (r.status, r.attempt, r.station, r.provider, r.provider_id, r.code, r.reason, at_ms)

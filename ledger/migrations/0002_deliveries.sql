@@ -27,7 +27,7 @@ create table deliveries (
     language text not null,
     source text not null,
     provider text not null,
-    outcomes bytea not null, -- every outcome folded into this row, packed as ledger/rows.py says
+    outcomes bytea not null, -- every outcome folded into this row, packed as fastpath/outcomes.py says
     verdicts text, -- JSON, see fastpath/layout.py
     primary key (notification_id, channel, device)
 ) partition by range (notification_id);

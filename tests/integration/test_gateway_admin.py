@@ -116,7 +116,7 @@ async def test_what_did_arrive_is_not_sent_again(door: Door) -> None:
     at: dict[str, Any] = {"channel": Channel.SMS, "accepted_ms": NOW, "at_ms": NOW}
     told = [record(OUTCOME, id=item.id, status=Status.DEAD, station=Station.SENDER, attempt=4, **at)]
     told += [record(OUTCOME, id=item.id, status=Status.DELIVERED, station=Station.PROVIDER, **at)]
-    await door.ledger.applier.apply(1, [Frame("1-0", told)])
+    await door.ledger.applier.apply(1, [Frame("1-0", pack_frame(told))])
     assert await replay(door) == ["arrived"]
     assert await listed(door) == []
     assert await door.store.send([["XLEN", keys.outbound(1, Channel.SMS, Priority.HIGH)]]) == [0]

@@ -226,7 +226,7 @@ async def test_what_the_ledger_has_not_read_yet_is_found_among_the_outcomes(door
 async def test_what_the_ledger_knows(door: Door, ledger: Ledger) -> None:
     id = new_id(1, Priority.LOW, SYSTEM_CLOCK.now_ms())
     events = [outcome(id, Status.QUEUED, flags=FIRST, template="welcome"), outcome(id, Status.DELIVERED, provider="sendgrid")]
-    await ledger.applier.apply(1, [Frame("1-0", events)])
+    await ledger.applier.apply(1, [Frame("1-0", pack_frame(events))])
     found = await get(door, format_id(id))
     (delivery,) = found.deliveries
     assert (delivery.channel, delivery.status, delivery.provider) == (CHANNEL_EMAIL, STATUS_DELIVERED, "sendgrid")
@@ -242,7 +242,7 @@ async def test_what_nobody_knows(door: Door) -> None:
 async def test_the_list_of_notifications_has_pages_newest_first(door: Door, ledger: Ledger) -> None:
     now = SYSTEM_CLOCK.now_ms()
     made = [new_id(0, Priority.LOW, now - 1000 * i) for i in range(5)]
-    await ledger.applier.apply(0, [Frame("1-0", [outcome(id, Status.QUEUED, flags=FIRST) for id in made])])
+    await ledger.applier.apply(0, [Frame("1-0", pack_frame([outcome(id, Status.QUEUED, flags=FIRST) for id in made]))])
     request = pb.ListRequest(recipient_id="ada", page_size=2)
     found: list[bytes] = []
     for _ in range(3):

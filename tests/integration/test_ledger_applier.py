@@ -9,7 +9,7 @@ import pytest
 from core.errors import LedgerError, LedgerUnavailable
 from core.ids import format_id
 from core.model import Channel, Class, Priority, Station, Status
-from fastpath import Record
+from fastpath import FrameError, Record, pack_frame
 from ledger import Ledger
 from ledger.applier import Frame
 from ledger.values import StoredNotification, Verdict
@@ -20,7 +20,7 @@ SEQUENCE = itertools.count(1)
 
 
 def frame(*outcomes: Record) -> Frame:
-    return Frame(f"{NOW}-{next(SEQUENCE)}", outcomes)
+    return Frame(f"{NOW}-{next(SEQUENCE)}", pack_frame(outcomes))
 
 
 def counts(url: str) -> tuple[int, int, int]:
@@ -91,9 +91,9 @@ async def test_a_replayed_frame_among_new_ones_is_left_out(ledger: Ledger, datab
 
 async def test_partitions_and_waiting_streams_have_ids_of_their_own(ledger: Ledger, database_url: str) -> None:
     same = f"{NOW}-0"
-    await ledger.applier.apply(1, [Frame(same, [queued(an_id())])])
-    await ledger.applier.apply(2, [Frame(same, [queued(an_id())])])
-    await ledger.applier.apply(1, [Frame(same, [queued(an_id())], waiting=True)])
+    await ledger.applier.apply(1, [Frame(same, pack_frame([queued(an_id())]))])
+    await ledger.applier.apply(2, [Frame(same, pack_frame([queued(an_id())]))])
+    await ledger.applier.apply(1, [Frame(same, pack_frame([queued(an_id())]), waiting=True)])
     assert counts(database_url) == (3, 0, 3)
 
 
@@ -159,7 +159,7 @@ async def test_a_frame_that_was_split_after_it_had_been_applied(ledger: Ledger, 
     one, two, three = an_id(), an_id(), an_id()
     await ledger.applier.apply(1, [frame(queued(one), queued(two))])
     before = await seen(ledger, one)
-    split = [Frame(f"{NOW}-{n}", [queued(each)], waiting=True) for n, each in enumerate((one, two))]
+    split = [Frame(f"{NOW}-{n}", pack_frame([queued(each)]), waiting=True) for n, each in enumerate((one, two))]
     await ledger.applier.apply(1, [*split, frame(queued(three))])
     assert await seen(ledger, one) == before
     assert counts(database_url)[0] == 3
@@ -261,6 +261,23 @@ async def test_a_refused_row_leaves_nothing_behind(ledger: Ledger, database_url:
     assert counts(database_url) == (0, 0, 0)
     await ledger.applier.apply(1, [good])
     assert counts(database_url) == (1, 0, 1)
+
+
+async def test_a_damaged_frame_leaves_nothing_behind(ledger: Ledger, database_url: str) -> None:
+    good, bad = frame(queued(an_id())), frame(queued(an_id()))
+    with pytest.raises(FrameError):
+        await ledger.applier.apply(1, [good, bad._replace(outcomes=bad.outcomes[:-1])])
+    with pytest.raises(ValueError, match="there is no status 77"):
+        await ledger.applier.apply(1, [good, frame(queued(an_id(), status=77))])
+    assert counts(database_url) == (0, 0, 0)
+
+
+async def test_what_was_handled_is_counted_whether_it_was_applied_before_or_not(ledger: Ledger) -> None:
+    frames = [frame(queued(an_id()), queued(an_id())), frame(told(an_id(), Status.SENT))]
+    key = (Channel.EMAIL, Priority.HIGH)
+    expected = {(*key, Status.QUEUED): {NOW: 2}, (*key, Status.SENT): {NOW: 1}}
+    assert await ledger.applier.apply(1, frames[:1]) == {(*key, Status.QUEUED): {NOW: 2}}
+    assert await ledger.applier.apply(1, frames) == expected
 
 
 async def test_pruning_spares_what_was_applied_lately(ledger: Ledger, database_url: str) -> None:

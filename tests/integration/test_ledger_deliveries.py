@@ -5,6 +5,7 @@ import re
 import pytest
 
 from core.model import Channel, Status
+from fastpath import pack_frame
 from ledger import Ledger
 from ledger.applier import Frame
 from ledger.values import NotificationFilter
@@ -20,8 +21,8 @@ async def ids(ledger: Ledger) -> list[bytes]:
     for n, one in enumerate(made):
         for channel in (Channel.EMAIL, Channel.SMS):
             outcomes.append(queued(one, channel=channel, type=f"type_{n % 2}", recipient_id=f"user_{n % 3}"))
-    await ledger.applier.apply(1, [Frame(f"{NOW}-1", outcomes)])
-    await ledger.applier.apply(1, [Frame(f"{NOW}-2", [told(made[0], Status.SENT)])])
+    await ledger.applier.apply(1, [Frame(f"{NOW}-1", pack_frame(outcomes))])
+    await ledger.applier.apply(1, [Frame(f"{NOW}-2", pack_frame([told(made[0], Status.SENT)]))])
     return made
 
 

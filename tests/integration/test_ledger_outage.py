@@ -14,6 +14,7 @@ import pytest
 
 from core.errors import LedgerUnavailable
 from core.model import Status
+from fastpath import pack_frame
 from ledger import Ledger, database
 from ledger.applier import Frame
 from tests.helpers import eventually, psql
@@ -51,7 +52,7 @@ def applied(url: str) -> str:
 
 async def test_a_restart_in_the_middle_loses_and_doubles_nothing(server: embedded.Recipe, log: Path) -> None:
     ids = [an_id(NOW + n) for n in range(400)]
-    frames = [Frame(f"{NOW}-{n}", [queued(i), told(i, Status.SENT)]) for n, i in enumerate(ids)]
+    frames = [Frame(f"{NOW}-{n}", pack_frame([queued(i), told(i, Status.SENT)])) for n, i in enumerate(ids)]
     failures: list[LedgerUnavailable] = []
 
     async def apply_all(ledger: Ledger) -> None:
@@ -118,7 +119,7 @@ async def frozen(url: str) -> AsyncIterator[None]:
 
 
 async def test_a_server_that_does_not_answer(server: embedded.Recipe, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = Frame(f"{NOW}-1", [queued(an_id())])
+    frame = Frame(f"{NOW}-1", pack_frame([queued(an_id())]))
     with embedded.running(server, log):
         ledger = await Ledger.open(server.url, migrate=True)
         await ledger.keys.list()
@@ -154,7 +155,7 @@ async def test_a_statement_that_takes_too_long_is_given_up(impatient: Ledger, da
     )
     assert locker.stdout is not None and locker.stdin is not None
     await locker.stdout.readline()
-    frame = Frame(f"{NOW}-1", [queued(an_id())])
+    frame = Frame(f"{NOW}-1", pack_frame([queued(an_id())]))
     with pytest.raises(LedgerUnavailable, match="statement timeout"):
         await impatient.applier.apply(1, [frame])
     locker.stdin.close()
@@ -164,13 +165,14 @@ async def test_a_statement_that_takes_too_long_is_given_up(impatient: Ledger, da
 
 
 async def test_killed_backends(ledger: Ledger, database_url: str) -> None:
-    frames = [Frame(f"{NOW}-{n}", [queued(an_id())]) for n in range(200)]
+    frames = [Frame(f"{NOW}-{n}", pack_frame([queued(an_id())])) for n in range(200)]
     failed: list[BaseException] = []
 
     async def apply(frame: Frame) -> None:
         while True:
             try:
-                return await ledger.applier.apply(1, [frame])
+                await ledger.applier.apply(1, [frame])
+                return
             except LedgerUnavailable as error:
                 failed.append(error)
 

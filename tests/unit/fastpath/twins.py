@@ -24,6 +24,7 @@ class Implementation:
     claims: Any
     forward: Any
     planner: Any
+    rows: Any
 
 
 def _of(package: str) -> Implementation:

@@ -1,10 +1,24 @@
-"""Packed outcomes come back as they were told; what PostgreSQL cannot hold is cut to what it can."""
+"""Packed outcomes come back as they were told."""
 
-from core.model import Station, Status
-from ledger import rows
-from ledger.fold import Life
+from struct import Struct
+
+from core.model import Channel, Station, Status
+from fastpath import RowPacker, pack_frame
+from fastpath.outcomes import COPY_HEAD
+from ledger.rows import unpack
+from ledger.timeline import ORDER
 from ledger.values import Report
 from tests.unit.ledger.outcomes import NOW, an_id, queued, told
+
+OUTCOMES = 18  # which column of a delivery's row
+
+
+def column(body: bytes, index: int) -> bytes:
+    """A column of the first row of a COPY's body."""
+    at = len(COPY_HEAD) + 2
+    for _ in range(index):
+        at += 4 + Struct(">i").unpack_from(body, at)[0]
+    return body[at + 4 :][: Struct(">i").unpack_from(body, at)[0]]
 
 
 def test_packed_outcomes_come_back() -> None:
@@ -13,7 +27,8 @@ def test_packed_outcomes_come_back() -> None:
         queued(one),
         told(one, Status.RETRYING, code="429", reason="zu viele Anfragen – später", error_class=2, extra=2),
     ]
-    assert rows.unpack(b"".join(map(rows.pack, outcomes))) == [
+    body = RowPacker(ORDER, list(Station), list(Channel)).pack([pack_frame(outcomes)]).deliveries
+    assert unpack(column(body, OUTCOMES)) == [
         Report(Status.QUEUED, Station.DISPATCHER, 0, NOW + 10),
         Report(
             Status.RETRYING,
@@ -29,18 +44,3 @@ def test_packed_outcomes_come_back() -> None:
             "zu viele Anfragen – später",
         ),
     ]
-
-
-def test_a_time_that_is_not_told_falls_back() -> None:
-    one = an_id(NOW + 5)
-    assert rows.happened_ms(queued(one, at_ms=0)) == NOW + 10
-    assert rows.happened_ms(queued(one, at_ms=0, queued_ms=0)) == NOW
-    assert rows.happened_ms(queued(one, at_ms=0, queued_ms=0, accepted_ms=0)) == NOW + 5
-
-
-def test_a_copy_has_its_head_and_end_and_grows_by_rows() -> None:
-    one = an_id()
-    life = Life(queued(one), queued(one), [queued(one)])
-    empty, single, double = (len(rows.copy_deliveries([life] * n)) for n in (0, 1, 2))
-    assert empty == len(rows.COPY_HEAD) + len(rows.COPY_END)
-    assert double - single == single - empty > 0
