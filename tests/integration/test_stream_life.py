@@ -300,7 +300,7 @@ class Life(RuleBasedStateMachine):
 
 def test_any_life_of_a_stream(redis_url: str) -> None:
     checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-    asked = hypothesis_settings(max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=checks)
+    asked = hypothesis_settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=checks)
 
     class HereLife(Life):
         def __init__(self) -> None:
