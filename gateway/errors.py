@@ -129,8 +129,8 @@ ANSWERS: dict[type[TidingsError], Answer] = {
         "the message store cannot be reached; try again, with the same idempotency key",
         1.0,
     ),
-    StoreFull: Answer(
-        StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED, "the message store takes no writes; try again", 5.0
+    StoreFull: Answer(  # not RESOURCE_EXHAUSTED, which says that others are more urgent: here nobody is let in
+        StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, "the message store takes no writes; try again", 5.0
     ),
     LedgerUnavailable: Answer(
         StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, "the ledger cannot be reached; try again", 1.0

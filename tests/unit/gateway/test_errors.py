@@ -41,7 +41,7 @@ def test_every_error_of_tidings_stands_in_the_table() -> None:
     ("error", "code", "reason", "retry"),
     [
         (StoreUnavailable("redis://secret:6379 refused"), grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", True),
-        (StoreFull("OOM secret"), grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", True),
+        (StoreFull("OOM secret"), grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", True),
         (LedgerUnavailable("secret"), grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", True),
         (BadId("'x' is not a notification id"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FORMAT", False),
         (core_errors.LedgerError("secret"), grpc.StatusCode.INTERNAL, "INTERNAL", False),
