@@ -103,7 +103,7 @@ def valkey(folder: Path, *, durable: bool = True) -> Recipe:
         f"appendonly {'yes' if durable else 'no'}",
         "appendfsync everysec",
         "auto-aof-rewrite-percentage 100",
-        "auto-aof-rewrite-min-size 512mb",
+        "auto-aof-rewrite-min-size 256mb",
         'save ""',
         "daemonize no",
     ]

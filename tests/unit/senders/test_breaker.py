@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.model import ErrorClass
-from senders.breaker import MIN_FAILURES, PAUSE_FIRST_MS, PAUSE_LAST_MS, PROBES, WINDOW_MS, Breaker, State
+from senders.breaker import FAULTS, MIN_FAILURES, OPEN_SHARE, PAUSE_FIRST_MS, PAUSE_LAST_MS, PROBES, WINDOW_MS, Breaker, State
 
 NOW = 1_700_000_000_000
 BAD, GOOD = ErrorClass.TEMPORARY, ErrorClass.NONE
@@ -89,3 +89,60 @@ def test_no_sequence_breaks_a_law(steps: list[tuple[int, ErrorClass]]) -> None:
             breaker.report(error, now)
     quiet = now + PAUSE_LAST_MS  # whatever happened: after the longest pause it lets someone try
     assert breaker.admits(quiet)
+
+
+class Plain:
+    """A breaker that remembers every report and counts anew each time."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[int, bool]] = []
+        self.until, self.pause, self.good = 0, PAUSE_FIRST_MS, 0
+        self.tripped = False
+        self.probing: int | None = None
+
+    def state(self, now: int) -> State:
+        return State.CLOSED if not self.tripped else State.OPEN if now < self.until else State.HALF_OPEN
+
+    def admits(self, now: int) -> bool:
+        state = self.state(now)
+        if state is State.HALF_OPEN and (self.probing is None or now - self.probing >= PAUSE_LAST_MS):
+            self.probing = now
+            return True
+        return state is State.CLOSED
+
+    def report(self, bad: bool, now: int) -> None:
+        recent = [*((at, failed) for at, failed in self.reports if at > now - WINDOW_MS), (now, bad)]
+        failures = sum(failed for _, failed in recent)
+        if self.tripped and now >= self.until:
+            self.probing = None
+            self.good = 0 if bad else self.good + 1
+            self.pause = min(self.pause * 2, PAUSE_LAST_MS) if bad else self.pause
+            if bad:
+                self.open(now)
+            elif self.good == PROBES:
+                self.tripped, self.pause = False, PAUSE_FIRST_MS
+        elif not self.tripped:
+            self.reports = recent
+            if bad and failures >= MIN_FAILURES and failures >= OPEN_SHARE * len(recent):
+                self.open(now)
+
+    def open(self, now: int) -> None:
+        self.tripped, self.until, self.good, self.reports, self.probing = True, now + self.pause, 0, [], None
+
+
+STEPS = st.tuples(
+    st.integers(0, 3000), st.sampled_from([BAD, BAD, GOOD, ErrorClass.THROTTLED, ErrorClass.PERMANENT]), st.booleans()
+)
+
+
+@given(st.lists(STEPS, max_size=120))
+def test_it_does_what_a_plain_one_does(steps: list[tuple[int, ErrorClass, bool]]) -> None:
+    breaker, plain, now = Breaker(), Plain(), NOW
+    for step, error, late in steps:
+        now += step
+        assert breaker.state(now) is plain.state(now)
+        admitted = plain.admits(now)
+        assert breaker.admits(now) is admitted
+        if admitted or late:  # late: the answer to a request from before it opened
+            breaker.report(error, now)
+            plain.report(error in FAULTS, now)

@@ -121,7 +121,7 @@ async def test_valkey_runs_as_what_is_shipped_for_production(closed_folder: Path
     with embedded.running(embedded.valkey(closed_folder / "v"), closed_folder / "v.log") as url:
         store = await Store.connect(url)
         for name, value in settings.items():
-            before, _, after = await store.send(  # as Valkey understands it: 512mb is a number
+            before, _, after = await store.send(  # as Valkey understands it: 256mb is a number
                 [["CONFIG", "GET", name], ["CONFIG", "SET", name, value.strip('"')], ["CONFIG", "GET", name]]
             )
             assert before == after or name == "maxmemory"
