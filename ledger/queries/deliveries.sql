@@ -1,4 +1,5 @@
--- What became of notifications, see ledger/deliveries.py. The bounds beside `any(...)` tell the planner which days to read.
+-- What became of notifications, see ledger/deliveries.py. The bounds beside `any(...)` tell the planner which days to read. Lists
+-- walk the index of a word's hash; words of one hash are told apart by the words themselves.
 
 -- name: rows
 select
@@ -23,13 +24,15 @@ limit %(limit)s;
 
 -- name: list_by_type
 select distinct notification_id from deliveries
-where type = %(type)s and notification_id >= %(first)s and notification_id < %(end)s
+where hashtextextended(type, 0) = hashtextextended(%(type)s, 0) and type = %(type)s
+    and notification_id >= %(first)s and notification_id < %(end)s
 order by notification_id desc
 limit %(limit)s;
 
 -- name: list_by_recipient
 select distinct notification_id from deliveries
-where recipient_id = %(recipient_id)s and notification_id >= %(first)s and notification_id < %(end)s
+where hashtextextended(recipient_id, 0) = hashtextextended(%(recipient_id)s, 0) and recipient_id = %(recipient_id)s
+    and notification_id >= %(first)s and notification_id < %(end)s
     and (%(type)s = '' or type = %(type)s)
 order by notification_id desc
 limit %(limit)s;
