@@ -20,7 +20,7 @@ log = logging.getLogger("tidings.ledger")
 
 STATION = "ledger"
 BUDGET = 8192  # outcomes in one transaction
-BUSY = 256  # from so many outcomes in a batch on it pays to let more of each delivery's life gather
+BUSY = 4  # from so many outcomes in a batch on others are about to come: it pays to let more of each delivery's life gather
 GATHER_S = 0.2  # how long it gathers
 UPKEEP_S = 600.0  # partitions are made and settled entries forgotten this often
 
@@ -31,7 +31,9 @@ class LedgerHandler:
     """core.station.Handler of the ledger.
 
     Under load it pauses after a batch: what comes in meanwhile is read at once, and a delivery that was queued, sent and
-    delivered in that time is one row. With little to do, or so much that batches are full anyway, it never pauses.
+    delivered in that time is one row. A transaction costs as much as the rows of a hundred deliveries, so this begins early:
+    with 600 notifications a second, one by one, each costs less than half of what it costs without a pause. With little to
+    do, or so much that batches are full anyway, it never pauses.
     """
 
     def __init__(self, ledger: Ledger, *, budget: int = BUDGET, clock: Clock = SYSTEM_CLOCK) -> None:

@@ -103,7 +103,7 @@ def batch(records: list[Record]) -> Batch:
 
 async def test_with_little_to_do_it_does_not_pause(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(station, "GATHER_S", 3600.0)
-    given = batch([queued(an_id())])
+    given = batch([queued(an_id()) for _ in range(station.BUSY - 1)])
     assert await LedgerHandler(ledger).handle(given) == [Settlement(given.entries[0])]
 
 
@@ -116,9 +116,9 @@ async def test_when_busy_it_gathers_after_it_has_applied_and_a_drain_ends_that(
     ledger: Ledger, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(station, "GATHER_S", 3600.0)
-    given = batch([queued(an_id()) for _ in range(300)])
+    given = batch([queued(an_id()) for _ in range(station.BUSY)])
     handling = asyncio.create_task(LedgerHandler(ledger).handle(given))
-    await eventually(lambda: psql(database_url, "select count(*) from deliveries") == "300")
+    await eventually(lambda: psql(database_url, "select count(*) from deliveries") == str(station.BUSY))
     assert not handling.done()
     given.draining.set()
     assert len(await handling) == 1
