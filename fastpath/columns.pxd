@@ -25,7 +25,7 @@ cdef enum:
     WORD_MAX = 256  # see fastpath/outcomes.py
     REASON_MAX = 2000
     SMALL = 0x7FFF
-    INTEGER = 0x7FFFFFFF
+    LARGE = 0x7FFFFFFF
     PACKED = 31  # bytes of a packed outcome without its strings
     NULL_LENGTH = 0xFFFFFFFF  # in place of a column's length
 

@@ -34,7 +34,7 @@ if {name: layout.SLOTS[name][0] for name in (
     "verdicts",
 ) or (layout.OUTCOME, layout.FIRST, outcomes.PACKED.size, outcomes.EPOCH_MS, outcomes.LAST_MS) != (
     OUTCOME, FIRST, PACKED, EPOCH_MS, LAST_MS
-) or (outcomes.SMALL, outcomes.WORD_MAX, outcomes.REASON_MAX) != (SMALL, WORD_MAX, REASON_MAX) or outcomes.INTEGER != INTEGER:
+) or (outcomes.SMALL, outcomes.LARGE, outcomes.WORD_MAX, outcomes.REASON_MAX) != (SMALL, LARGE, WORD_MAX, REASON_MAX):
     raise ImportError("fastpath.columns was built for another layout; build it again")
 
 

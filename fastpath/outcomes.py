@@ -20,7 +20,7 @@ EPOCH_MS = 946_684_800_000  # PostgreSQL counts from 2000-01-01
 LAST_MS = 4_102_444_800_000  # 2100; what claims to be later, or before 1970, is given this time, so that it fits a column
 DAY_MS = 86_400_000
 SMALL = 0x7FFF  # smallint's highest
-INTEGER = 0x7FFF_FFFF  # integer's
+LARGE = 0x7FFF_FFFF  # integer's
 REASON_MAX = 2_000  # bytes of a provider's words; no provider has more to say
 WORD_MAX = 256  # bytes of its codes and ids
 

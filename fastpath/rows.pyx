@@ -12,10 +12,10 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from fastpath.columns cimport (
-    AT_MS, CHANNEL, CODE, DEVICE, ERROR_CLASS, EXTRA, FIRST, FLAGS, INTEGER, KLASS, LANGUAGE, NULL_LENGTH, OUTCOME, PAYLOAD,
-    PRIORITY, PROVIDER, PROVIDER_ID, REASON, REASON_MAX, RECIPIENT_ID, SENDING_MS, SMALL, SOURCE, STATION, STATUS, TEMPLATE, TYPE,
-    VERDICTS, VERSION, WORD_MAX, Body, accepted_ms, attempt_of, happened_ms, id_of, made_ms, put, put_id, put_optional,
-    put_packed, put_small, put_string, put_text, put_time, put_trace, text_at,
+    AT_MS, CHANNEL, CODE, DEVICE, ERROR_CLASS, EXTRA, FIRST, FLAGS, KLASS, LANGUAGE, LARGE, NULL_LENGTH, OUTCOME, PAYLOAD,
+    PRIORITY, PROVIDER, PROVIDER_ID, REASON, REASON_MAX, RECIPIENT_ID, SENDING_MS, SMALL, SOURCE, STATION, STATUS, TEMPLATE,
+    TYPE, VERDICTS, VERSION, WORD_MAX, Body, accepted_ms, attempt_of, happened_ms, id_of, made_ms, put, put_id,
+    put_optional, put_packed, put_small, put_string, put_text, put_time, put_trace, text_at,
 )
 from fastpath.records cimport ACCEPTED_MS, FRAME_HEADER, ID_OFFSET, ID_WIDTH, checked_size, get_u32, get_u64
 
@@ -302,7 +302,7 @@ cdef int _put_delivery(Body body, Batch *batch, const unsigned char *first, Py_s
     at = put_id(put(begin, 20, 2), first)
     at = put_time(at, accepted_ms(first))
     at = put_time(at, happened_ms(batch.told[last].start))
-    at = put(put(at, 4, 4), min(get_u32(first + VERSION), <uint32_t>INTEGER), 4)
+    at = put(put(at, 4, 4), min(get_u32(first + VERSION), <uint32_t>LARGE), 4)
     for each in (first[CHANNEL], first[DEVICE], first[PRIORITY], first[KLASS], batch.told[last].start[STATUS], attempts):
         at = put_small(at, <uint32_t>each)
     at = put_small(at, <uint32_t>min(units, <uint64_t>SMALL))

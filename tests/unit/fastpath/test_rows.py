@@ -2,87 +2,15 @@
 
 import itertools
 import random
-import re
-from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from core.model import Channel, Class, Priority, Station, Status
-from fastpath import layout, pack_frame, record, unpack_frame
-from fastpath.errors import FrameError
-from fastpath.layout import FIRST
-from fastpath.outcomes import COPY_END, COPY_HEAD, DAY_MS, EPOCH_MS, LAST_MS, PACKED, SMALL, Folded
-from ledger.timeline import ORDER
-from tests.unit.fastpath.twins import ID, NATIVE, PURE, TEXT, THOROUGH, Implementation, fields, numbers
+from fastpath import pack_frame
+from fastpath.outcomes import DAY_MS, EPOCH_MS, LARGE, LAST_MS, SMALL, Folded
+from tests.unit.fastpath.copies import EVENT, ROW, WORDS, Seen, lines, number, pack, packer, seen
+from tests.unit.fastpath.twins import Implementation
 from tests.unit.ledger.outcomes import NOW, TRACE, an_id, queued, told, webhook
-
-WORDS = ("provider", "provider_id", "code", "reason")
-ROW = [
-    *("id", "accepted_at", "status_at", "version", "channel", "device", "priority", "klass", "status", "attempt", "units"),
-    *("trace_id", "type", "recipient_id", "template", "language", "source", "provider", "outcomes", "verdicts"),
-]
-EVENT = [
-    *("id", "at", "sending_at", "channel", "device", "status", "station", "attempt", "error_class", "units"),
-    *("type", "recipient_id", *WORDS),
-]
-KNOWN = (frozenset(map(int, Station)), frozenset({0, *map(int, Channel)}))
-
-
-def packer(fast: Implementation) -> Any:
-    return fast.rows.RowPacker(ORDER, *KNOWN)
-
-
-def pack(fast: Implementation, *outcomes: Any, written: Any = ()) -> Folded:
-    folded: Folded = packer(fast).pack([pack_frame([each]) for each in outcomes], written)
-    return folded
-
-
-def lines(body: bytes, names: list[str]) -> list[dict[str, bytes | None]]:
-    """The rows of a COPY's body, column by column."""
-    if not body:
-        return []
-    assert body.startswith(COPY_HEAD) and body.endswith(COPY_END)
-    found, at = [], len(COPY_HEAD)
-    while body[at : at + 2] != COPY_END:
-        assert int.from_bytes(body[at : at + 2], "big") == len(names)
-        at += 2
-        row: dict[str, bytes | None] = {}
-        for name in names:
-            size = int.from_bytes(body[at : at + 4], "big", signed=True)
-            at += 4
-            row[name] = None if size < 0 else body[at : at + size]
-            at += max(size, 0)
-        found.append(row)
-    assert at == len(body) - 2
-    return found
-
-
-def number(raw: bytes | None) -> int:
-    assert raw is not None
-    return int.from_bytes(raw, "big", signed=True)
-
-
-class Seen(NamedTuple):
-    """An outcome as it is packed in a row."""
-
-    numbers: tuple[int, ...]  # status, station, error class, attempt, units, at_ms, sending_ms
-    words: dict[str, str]
-
-
-def seen(outcomes: bytes | None) -> list[Seen]:
-    assert outcomes is not None
-    found, at = [], 0
-    while at < len(outcomes):
-        head = PACKED.unpack_from(outcomes, at)
-        at += PACKED.size
-        words = {}
-        for name, size in zip(WORDS, head[7:], strict=True):
-            words[name] = outcomes[at : at + size].decode()
-            at += size
-        found.append(Seen(head[:7], words))
-    return found
 
 
 def rows(folded: Folded) -> list[tuple[bytes | None, int, int, int, list[int]]]:
@@ -187,6 +115,16 @@ def test_nothing_to_pack(fast: Implementation) -> None:
     assert packer(fast).pack([]) == Folded(b"", b"", set(), {})
 
 
+def test_many_deliveries_find_their_groups(fast: Implementation) -> None:
+    chance = random.Random(3)
+    ids = [chance.randbytes(16) for _ in range(3000)]
+    life = [queued(each) for each in ids] + [told(each, Status.SENT) for each in ids]
+    chance.shuffle(life)
+    folded = packer(fast).pack([pack_frame(life[at : at + 100]) for at in range(0, len(life), 100)])
+    assert {row[0]: row[3] for row in rows(folded)} == dict.fromkeys(ids, Status.SENT)
+    assert len(rows(folded)) == len(ids) and not folded.events
+
+
 # Columns ------------------------------------------------------------------------------------------------------------------
 
 
@@ -266,8 +204,8 @@ def test_words_are_cut_between_characters_and_numbers_to_their_columns(fast: Imp
     assert event["provider_id"] == ("x" + "ä" * 127).encode()
     assert event["reason"] == ("x" + "€" * 666).encode()
     assert (number(event["attempt"]), number(event["units"])) == (SMALL, SMALL)
-    (row,) = lines(pack(fast, queued(one), outcome).deliveries, ROW)
-    assert (number(row["attempt"]), number(row["units"])) == (SMALL, SMALL)
+    (row,) = lines(pack(fast, queued(one, version=1 << 31), outcome).deliveries, ROW)
+    assert (number(row["attempt"]), number(row["units"]), number(row["version"])) == (SMALL, SMALL, LARGE)
     assert seen(row["outcomes"])[1].words["reason"] == "x" + "€" * 666
 
 
@@ -305,110 +243,3 @@ def test_days_and_tally_are_of_all_outcomes(fast: Implementation) -> None:
         (Channel.SMS, Priority.HIGH, Status.QUEUED): {NOW: 1},
         (Channel.EMAIL, 0, Status.OPENED): {0: 1},
     }
-
-
-# What is refused ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("changes", [{"status": 99}, {"status": 0}, {"station": 0}, {"channel": 9}])
-def test_what_could_not_be_read_back_is_refused(fast: Implementation, changes: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="there is no"):
-        pack(fast, queued(an_id()), queued(an_id(), **changes))  # type: ignore[arg-type]
-
-
-def test_another_kind_of_frame_is_refused(fast: Implementation) -> None:
-    with pytest.raises(FrameError, match="kind 2 among outcomes"):
-        packer(fast).pack([pack_frame([queued(ID)]), pack_frame([record(layout.DELIVERY, id=ID)])])
-
-
-def test_text_that_is_not_utf8_is_refused(fast: Implementation) -> None:
-    frame = pack_frame([queued(ID, recipient_id="ABCD")])
-    with pytest.raises(FrameError, match="recipient_id is not UTF-8"):
-        packer(fast).pack([frame.replace(b"ABCD", b"AB\xffD")])
-
-
-def told_by(fast: Implementation, frames: list[bytes], written: Any = ()) -> Any:
-    """What packing gives, or what is raised and with which words; of several texts that are none, either may be named."""
-    try:
-        return packer(fast).pack(frames, written)
-    except ValueError as error:  # a FrameError is one
-        return type(error), re.sub(r"^\w+ (is not UTF-8)", r"\1", str(error))
-
-
-def test_any_beginning_of_a_frame_is_a_frame_error(fast: Implementation) -> None:
-    frame = pack_frame([queued(ID), told(ID, Status.SENT)])
-    for end in range(len(frame)):
-        with pytest.raises(FrameError):
-            packer(fast).pack([frame[:end]])
-    with pytest.raises(FrameError):
-        packer(fast).pack([frame + b"\0"])
-
-
-def test_flipped_bytes_are_seen_alike() -> None:
-    frame, chance = pack_frame([queued(ID), told(ID, Status.SENT)]), random.Random(5)
-    for at in range(len(frame)):
-        for _ in range(3):
-            damaged = frame[:at] + bytes((frame[at] ^ 1 << chance.randrange(8),)) + frame[at + 1 :]
-            assert told_by(NATIVE, [frame, damaged]) == told_by(PURE, [frame, damaged])
-
-
-@THOROUGH
-@given(st.data())
-def test_spliced_frames_are_seen_alike(data: st.DataObject) -> None:
-    words = st.sampled_from([0, 1, 4, 79, 80, 123, 124, 125, 131, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0xFFFF_FFFC])
-    damaged = bytearray(pack_frame([queued(ID), told(ID, Status.SENT)]))
-    for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(damaged) - 4))
-        damaged[at : at + 4] = data.draw(words).to_bytes(4, "little")
-    assert told_by(NATIVE, [bytes(damaged)]) == told_by(PURE, [bytes(damaged)])
-
-
-@pytest.mark.parametrize("frames", [[b""], [b"TF"], [None], None, ["TF"]])
-def test_what_is_no_frame(fast: Implementation, frames: Any) -> None:
-    with pytest.raises((FrameError, TypeError)):
-        packer(fast).pack(frames)
-
-
-# Twins --------------------------------------------------------------------------------------------------------------------
-
-MANY = st.text(alphabet="a\0ä€😀", min_size=60, max_size=1200)
-ODD = st.sampled_from(["", "00-" + "0a" * 16, "00-" + "0A" * 15 + " g", "é" * 40, "00-" + "é" * 16])
-NEAR = st.integers(0, 5)
-
-
-@st.composite
-def outcomes(draw: st.DrawFn) -> Any:
-    """An outcome of one of few deliveries, mostly such as can be stored, with any values in the other fields."""
-    given_ = draw(fields(layout.OUTCOME))
-    given_["station"] = draw(st.sampled_from(list(Station)))
-    given_["channel"] = draw(st.sampled_from([0, 1, 1, 1, 4]))
-    given_["device"] = draw(st.sampled_from([0, 0, 255]))
-    given_["status"] = draw(st.sampled_from([*Status, *Status, *Status, 99 if draw(st.booleans()) else Status.SENT]))
-    given_["flags"] = draw(st.sampled_from([0, FIRST, 255, 254]))
-    given_["attempt"] = draw(st.one_of(NEAR, numbers("attempt")))
-    given_["extra"] = draw(st.one_of(NEAR, numbers("extra")))
-    given_["at_ms"] = draw(st.one_of(NEAR, st.just(NOW), numbers("at_ms")))
-    given_["traceparent"] = draw(ODD)
-    for name in draw(st.lists(st.sampled_from([*WORDS, "type"]), max_size=2)):
-        given_[name] = draw(st.one_of(TEXT, MANY))
-    id_ = draw(st.sampled_from([ID, an_id(NOW, priority=Priority.LOW)[:15] + b"\1", bytes(16), b"\xff" * 16]))
-    return record(layout.OUTCOME, id=id_, **given_)
-
-
-@THOROUGH
-@given(st.lists(st.lists(outcomes(), min_size=1, max_size=12), max_size=4), st.booleans())
-def test_twins_agree(batch: list[list[Any]], again: bool) -> None:
-    frames = [pack_frame(each) for each in batch]
-    written = {(o.id, o.channel, o.device) for each in batch for o in each[:1]} if again else ()
-    assert told_by(NATIVE, frames, written) == told_by(PURE, frames, written)
-
-
-def test_many_deliveries_find_their_groups(fast: Implementation) -> None:
-    chance = random.Random(3)
-    ids = [chance.randbytes(16) for _ in range(3000)]
-    life = [queued(each) for each in ids] + [told(each, Status.SENT) for each in ids]
-    chance.shuffle(life)
-    folded = packer(fast).pack([pack_frame(life[at : at + 100]) for at in range(0, len(life), 100)])
-    assert {row[0]: row[3] for row in rows(folded)} == dict.fromkeys(ids, Status.SENT)
-    assert len(rows(folded)) == len(ids) and not folded.events
-    assert len(unpack_frame(pack_frame(life))) == len(life)

@@ -1,0 +1,75 @@
+"""Packs outcomes with either implementation, and reads the bodies of binary COPYs back."""
+
+from typing import Any, NamedTuple
+
+from core.model import Channel, Station
+from fastpath import pack_frame
+from fastpath.outcomes import COPY_END, COPY_HEAD, PACKED, Folded
+from ledger.timeline import ORDER
+from tests.unit.fastpath.twins import Implementation
+
+WORDS = ("provider", "provider_id", "code", "reason")
+ROW = [
+    *("id", "accepted_at", "status_at", "version", "channel", "device", "priority", "klass", "status", "attempt", "units"),
+    *("trace_id", "type", "recipient_id", "template", "language", "source", "provider", "outcomes", "verdicts"),
+]
+EVENT = [
+    *("id", "at", "sending_at", "channel", "device", "status", "station", "attempt", "error_class", "units"),
+    *("type", "recipient_id", *WORDS),
+]
+KNOWN = (frozenset(map(int, Station)), frozenset({0, *map(int, Channel)}))
+
+
+def packer(fast: Implementation) -> Any:
+    return fast.rows.RowPacker(ORDER, *KNOWN)
+
+
+def pack(fast: Implementation, *outcomes: Any, written: Any = ()) -> Folded:
+    folded: Folded = packer(fast).pack([pack_frame([each]) for each in outcomes], written)
+    return folded
+
+
+def lines(body: bytes, names: list[str]) -> list[dict[str, bytes | None]]:
+    """The rows of a COPY's body, column by column."""
+    if not body:
+        return []
+    assert body.startswith(COPY_HEAD) and body.endswith(COPY_END)
+    found, at = [], len(COPY_HEAD)
+    while body[at : at + 2] != COPY_END:
+        assert int.from_bytes(body[at : at + 2], "big") == len(names)
+        at += 2
+        row: dict[str, bytes | None] = {}
+        for name in names:
+            size = int.from_bytes(body[at : at + 4], "big", signed=True)
+            at += 4
+            row[name] = None if size < 0 else body[at : at + size]
+            at += max(size, 0)
+        found.append(row)
+    assert at == len(body) - 2
+    return found
+
+
+def number(raw: bytes | None) -> int:
+    assert raw is not None
+    return int.from_bytes(raw, "big", signed=True)
+
+
+class Seen(NamedTuple):
+    """An outcome as it is packed in a row."""
+
+    numbers: tuple[int, ...]  # status, station, error class, attempt, units, at_ms, sending_ms
+    words: dict[str, str]
+
+
+def seen(outcomes: bytes | None) -> list[Seen]:
+    assert outcomes is not None
+    found, at = [], 0
+    while at < len(outcomes):
+        head = PACKED.unpack_from(outcomes, at)
+        at += PACKED.size
+        words = {}
+        for name, size in zip(WORDS, head[7:], strict=True):
+            words[name] = outcomes[at : at + size].decode()
+            at += size
+        found.append(Seen(head[:7], words))
+    return found
