@@ -77,7 +77,8 @@ def test_the_python_examples_do_what_they_say(folder: Path) -> None:
 
 
 def test_the_commands_run_one_after_the_other(folder: Path) -> None:
-    shown = run(["sh", "-ex", "-c", blocks("sh")[1]], folder)
+    (commands,) = [block for block in blocks("sh") if block.startswith("tidings ")]
+    shown = run(["sh", "-ex", "-c", commands], folder)
     assert "Ihre Bestellung 1042" in shown
     assert "delivered" in shown
     assert "3 accepted" in shown
