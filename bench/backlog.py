@@ -25,6 +25,7 @@ from bench.meter import cpu_seconds, machine, require_native, spread
 from bench.pipeline import check_books, prepare
 from bench.progress import ARRIVED, Progress
 from bench.stock import Stock, bench_settings, choose_channel, connected, fill, held, records
+from core.errors import StoreError
 from tidings.aio import AsyncClient
 from tidings.up.run import running
 from tidings.up.supervisor import Supervisor, System
@@ -103,7 +104,7 @@ class Yard:
 
     async def _until_redis(self, began: float) -> float:
         while time.perf_counter() - began < LIVE_S:
-            with suppress(Exception):  # away, or still reading its file
+            with suppress(StoreError):  # away, or still reading its file
                 async with connected(self._system.settings):
                     return time.perf_counter() - began
             await asyncio.sleep(POLL_S)

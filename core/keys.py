@@ -53,7 +53,7 @@ def due(stream: str) -> str:
 
 
 def progress(stream: str) -> str:
-    """Hash beside `stream`: entry id -> bitmap of the frame's items whose outcome is already appended."""
+    """Hash beside `stream`: entry id (never of the waiting stream) -> bitmap of the items whose outcome is already appended."""
     return f"{stream}:progress"
 
 

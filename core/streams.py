@@ -25,7 +25,7 @@ class Entry:
         frame: packed records, see fastpath.unpack_frame.
         waiting: True for an item that had to wait (a retry, a schedule): exactly one record.
         deliveries: how often Redis handed it out, this time included; for a waiting item plus its attempts.
-        done: bitmap (bit i of byte i // 8) of records whose outcome is already appended.
+        done: bitmap (bit i of byte i // 8) of records whose outcome is already appended; b"" for a waiting item.
     """
 
     stream: str
@@ -114,7 +114,7 @@ class Streams:
 
     async def take(self, streams: Sequence[str], now_ms: int, budget: int) -> list[Entry]:
         """What is due or new, strictly in the order of `streams`, up to about `budget` records (at least one entry)."""
-        names = [n for s in streams for n in (s, keys.waiting(s), keys.due(s), keys.progress(s))]
+        names = [n for s in streams for n in (s, keys.waiting(s), keys.due(s))]
         args: Command = [self._group, self._consumer, now_ms, LEASE_MS, budget]
         (flat,) = await self._store.send([self._take.call(names, args)])
         return [

@@ -1,5 +1,6 @@
 -- Ends an entry (or notes progress inside it) and hands on what came of it, in one atomic step.
 -- KEYS  1 stream the entry is in, 2 progress hash, 3 waiting stream, 4 due set, 5.. streams to append to
+--       Progress is of the base stream's entries: a waiting one is a single record, and may have the id of one of those.
 -- ARGV  1 group, 2 consumer, 3 entry id, 4 progress bitmap ("" to end the entry), 5 how many appends,
 --       then a frame per KEYS[5..], then per waiting item: frame, due (ms), attempts
 -- Returns 1; 0 if the entry is not this consumer's any more, and then nothing was written.
@@ -24,7 +25,6 @@ if done ~= '' then
 else
     redis.call('XACK', stream, group, id)
     redis.call('XDEL', stream, id)
-    redis.call('HDEL', progress, id)
-    if stream == waiting then redis.call('ZREM', due, id) end
+    if stream == waiting then redis.call('ZREM', due, id) else redis.call('HDEL', progress, id) end
 end
 return 1

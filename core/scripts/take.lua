@@ -1,5 +1,5 @@
 -- Takes what a lane has to do next, strictly in the order of the given sources: first what is due, then what is new.
--- KEYS  per source: stream, waiting stream, due set, progress hash
+-- KEYS  per source: stream, waiting stream, due set
 -- ARGV  group, consumer, now (ms), lease (ms), budget (records)
 -- Returns a flat list of six per entry: source index (from 0), waiting (0/1), entry id, frame, deliveries, progress
 local group, consumer = ARGV[1], ARGV[2]
@@ -17,9 +17,9 @@ local function add(source, waiting, id, frame, deliveries, progress)
     out[n + 4], out[n + 5], out[n + 6] = frame, deliveries, progress
 end
 
-for base = 1, #KEYS, 4 do
-    local stream, waiting, due, progress = KEYS[base], KEYS[base + 1], KEYS[base + 2], KEYS[base + 3]
-    local source = (base - 1) / 4
+for base = 1, #KEYS, 3 do
+    local stream, waiting, due = KEYS[base], KEYS[base + 1], KEYS[base + 2]
+    local source = (base - 1) / 3
     local ids = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, budget)
     for _, id in ipairs(ids) do
         -- XCLAIM counts the delivery; the new score is a lease: if this consumer dies, the entry falls due again.
@@ -27,7 +27,7 @@ for base = 1, #KEYS, 4 do
         if claimed[1] then
             redis.call('ZADD', due, now + lease, id)
             local pending = redis.call('XPENDING', waiting, group, id, id, 1)
-            add(source, 1, id, claimed[1][2][2], pending[1][4], redis.call('HGET', progress, id) or '')
+            add(source, 1, id, claimed[1][2][2], pending[1][4], '') -- one record: what stands under its id is another's progress
             budget = budget - 1
         else
             redis.call('ZREM', due, id)

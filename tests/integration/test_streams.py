@@ -177,3 +177,23 @@ async def test_peeking_takes_nothing(alice: Streams) -> None:
 
 async def test_the_model_of_an_entry() -> None:
     assert Entry("s", "1-0", b"f") == Entry("s", "1-0", b"f", waiting=False, deliveries=1, done=b"")
+
+
+async def test_progress_of_an_entry_is_not_that_of_a_waiting_item_with_its_id(store: Store, alice: Streams) -> None:
+    """Two streams that are written in one millisecond give the same id; the proof at a million met it."""
+    id_ = "1700000000000-0"
+    await store.send(
+        [
+            ["XADD", HIGH, id_, "f", frame(2)],
+            ["XADD", keys.waiting(HIGH), id_, "f", frame()],
+            ["XCLAIM", keys.waiting(HIGH), keys.DISPATCHERS, "alice", 0, id_, "FORCE", "JUSTID"],
+            ["ZADD", keys.due(HIGH), NOW, id_],
+        ]
+    )
+    waiting, entry = await alice.take(SOURCES, NOW, 10)
+    assert await alice.settle([Settlement(entry, done=b"\1")]) == [True]
+    (again,) = await alice.take(SOURCES, NOW + LEASE_MS, 10)
+    assert (again.id, again.waiting, again.done) == (id_, True, b"")
+    assert await alice.settle([Settlement(waiting)]) == [True]
+    (adopted,) = await alice.adopt(HIGH, [id_])
+    assert adopted.done == b"\1"
