@@ -126,8 +126,9 @@ def _best_state(pool: Sequence[Candidate], conditions: Conditions) -> Sequence[C
 
 def _weights(pool: Sequence[Candidate], conditions: Conditions) -> list[float]:
     """Weight times health; where only those without a weight are left, they are equals."""
-    alike = not any(each.weight for each in pool)
-    return [(1.0 if alike else each.weight) * health(_of(each, conditions)) for each in pool]
+    left = [health(_of(each, conditions)) for each in pool]
+    found = [each.weight * share for each, share in zip(pool, left, strict=True)]
+    return found if sum(found) else left
 
 
 def _cheapest(pool: Sequence[Candidate], conditions: Conditions) -> list[Candidate]:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.model import Channel, ErrorClass, Platform, Priority
@@ -145,6 +145,7 @@ CONDITIONS = st.builds(
 POOL = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 5), CONDITIONS), min_size=1, max_size=5)
 
 
+@example(pool=[(5e-324, 0.0, Condition(failures=1.0))], priority=Priority.LOW, error=ErrorClass.NONE, tried=0)
 @given(pool=POOL, priority=st.sampled_from(Priority), error=st.sampled_from(ErrorClass), tried=st.integers(0, 5))
 def test_no_state_breaks_a_law(
     pool: list[tuple[float, float, Condition]], priority: Priority, error: ErrorClass, tried: int
