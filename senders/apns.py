@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from urllib.parse import quote
 
+import anyio
 import httpx
 import jwt
 import orjson
@@ -135,7 +136,7 @@ class Apns:
             return fault(ErrorClass.UNREACHABLE, CONNECT, answers.words(f"{type(error).__name__}: {error}"))
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             return fault(ErrorClass.PERMANENT, "invalid_message", type(error).__name__)
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx.TransportError, TimeoutError, anyio.EndOfStream) as error:  # the last: let out by httpcore as it writes
             return fault(ErrorClass.AMBIGUOUS, NO_ANSWER, answers.words(f"{type(error).__name__}: {error}"))
         return Reply(response.status_code, dict(response.headers), response.content)
 

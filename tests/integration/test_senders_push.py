@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 import senders.apns
@@ -168,6 +169,21 @@ async def test_apns_faults(sandbox: Running, token: str, expected: ErrorClass, c
     after = Notes()
     await provider.send(messages([push(APNS_TOKEN, platform=2)]), after)  # the connection is of use afterwards, or a new one is
     assert after.only.error_class is OK
+    await provider.close()
+
+
+async def test_apns_a_connection_that_ends_while_it_is_written_to(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """httpcore lets anyio's own error out there; which write meets the end is chance, so it is raised here."""
+    settings = settings_of(sandbox)
+    provider = Apns(settings, Receipts(settings))
+
+    async def ended(*_: object, **__: object) -> None:
+        raise anyio.EndOfStream
+
+    monkeypatch.setattr(provider._client, "post", ended)
+    desk = Notes()
+    await provider.send(messages([push(APNS_TOKEN, platform=2)]), desk)
+    assert (desk.only.error_class, desk.only.code) == (AMBIGUOUS, "no_answer")
     await provider.close()
 
 
