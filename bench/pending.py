@@ -28,7 +28,7 @@ from tidings import embedded
 SIZES = (1_000, 100_000, 1_000_000)
 DUE = 1_000  # items that are due, of each size
 CHUNK = 500  # items of a settlement, and of a slice that is taken
-BUDGET = 128  # records in a slice, as core.station reads
+BUDGET = 256  # records in a slice, as core.station reads
 NOW_MS = 1_700_000_000_000
 LATER_MS = NOW_MS + 3_600_000  # when the others are due
 SOURCES = [keys.outbound(0, Channel.EMAIL, priority) for priority in Priority]
