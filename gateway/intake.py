@@ -232,10 +232,10 @@ class Intake:
 
 
 def _urgency(taken: Sequence[Taken], notifications: Sequence[Notification]) -> int:
-    """The most urgent priority of a call's items."""
+    """The most urgent priority of a call's items; what is no priority makes nothing urgent, and hides no critical one."""
     usual = by_priority([entry for entry in taken if isinstance(entry, Record)])
     others = [_priority_of(i, taken, notifications) for i, entry in enumerate(taken) if not isinstance(entry, Record)]
-    return min((*usual, *others), default=Priority.MEDIUM)
+    return min({*usual, *others} & _PRIORITIES, default=Priority.LOW if others else Priority.MEDIUM)
 
 
 def _priority_of(place: int, taken: Sequence[Taken], notifications: Sequence[Notification]) -> int:

@@ -41,6 +41,7 @@ class Room:
         self._waiting = 0
         self._arrivals = itertools.count()
         self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._gone = 0  # of the queue: who hung up
 
     @property
     def waiting(self) -> int:
@@ -78,9 +79,19 @@ class Room:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._leave()  # the place was ours already: hand it on
+            else:
+                self._gone += 1
+                self._forget()
             raise
         finally:
             self._waiting -= items
+
+    def _forget(self) -> None:
+        """Who hung up, once they are the most: behind more urgent calls they would be kept for as long as those come."""
+        if self._gone * 2 > len(self._queue):
+            self._queue = [each for each in self._queue if not each[2].done()]
+            heapq.heapify(self._queue)
+            self._gone = 0
 
     def _leave(self) -> None:
         while self._queue:
@@ -88,4 +99,5 @@ class Room:
             if not turn.done():
                 turn.set_result(None)
                 return
+            self._gone -= 1
         self._free += 1

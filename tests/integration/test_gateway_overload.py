@@ -150,5 +150,10 @@ async def test_a_crowd_of_calls_is_told_to_come_back_and_critical_ones_pass(
         assert [result.error.code for result in results] == [grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]] * 2
         assert all(not result.HasField("error") for result in await send_all(door))  # one of them is critical
         assert (await door.send(notification(priority=Priority.CRITICAL))).notification_id
+        odd = [notification(priority=Priority.CRITICAL), notification(priority=-5)]  # no priority: it hides no critical one
+        request = notifications_pb2.SendBatchRequest(notifications=odd)
+        accepted, refused_ = (await door.notifications.SendBatch(request, metadata=door.auth)).results
+        assert accepted.notification_id
+        assert refused_.error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
         stuck.cancel()
         await asyncio.gather(stuck, return_exceptions=True)

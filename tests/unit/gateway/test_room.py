@@ -82,6 +82,21 @@ async def test_a_call_larger_than_the_room_waits_when_nobody_else_does() -> None
     assert done == [LOW]
 
 
+async def test_who_hangs_up_is_not_remembered_while_more_urgent_ones_wait() -> None:
+    room, done = small(), list[int]()
+    async with room.place(MEDIUM, 1):
+        stays = asyncio.create_task(visit(room, HIGH, 1, done))
+        await eventually(lambda: room.waiting == 1)
+        for _ in range(50):
+            gone = asyncio.create_task(visit(room, LOW, 1, done))
+            await eventually(lambda: room.waiting == 2)
+            gone.cancel()
+            await eventually(lambda: room.waiting == 1)
+        assert len(room._queue) <= 2
+    await stays
+    assert done == [HIGH]
+
+
 async def test_who_hangs_up_leaves_its_place_to_the_next() -> None:
     room, done = small(), list[int]()
     async with room.place(MEDIUM, 1):
