@@ -165,6 +165,7 @@ class Gate:
             drained.cancel()
             if not waiter.turn.done():
                 waiter.turn.cancel()
+                self._forget(waiter)
         return NOBODY if waiter.turn.cancelled() else waiter.turn.result()
 
     def note_begun(self, count: int) -> None:
@@ -245,8 +246,14 @@ class Gate:
         if self._server is None:
             self._server = asyncio.create_task(self._serve())
 
+    def _forget(self, waiter: _Waiter) -> None:
+        """At once: behind a more urgent one it would be remembered for as long as that waits, once for each patience."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+            heapq.heapify(self._waiters)
+
     def _waiting(self) -> bool:
-        """Whether somebody waits; those who lost patience are forgotten here."""
+        """Whether somebody waits; whose task was cancelled is forgotten here."""
         while self._waiters and self._waiters[0].turn.done():
             heapq.heappop(self._waiters)
         return bool(self._waiters)

@@ -6,7 +6,7 @@ a provider for anew. Nothing of that is an attempt: attempts begin at the desk, 
 
 import asyncio
 import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Container, Coroutine, Mapping, Sequence
 from dataclasses import replace
 
 from core.clock import SYSTEM_CLOCK, Clock
@@ -106,6 +106,7 @@ class _Voyage:
         self._routes = routes
         self._desk = desk
         self._steps: set[asyncio.Task[None]] = set()
+        self._in_lane: set[Message] = set()  # who paid in its domain's lane: once is enough, however long its gate takes
 
     async def run(self, messages: Sequence[Message]) -> None:
         """Raises the first failure once all the others are seen to."""
@@ -140,7 +141,7 @@ class _Voyage:
                 conditions[name] = replace(conditions[name], wanting=False)  # one message is probe enough
             message.provider = name
             lanes = self._routes.lanes.get(name)
-            key = (name, record.priority, lanes.of(record) if lanes else None)
+            key = (name, record.priority, lanes.of(record) if lanes and message not in self._in_lane else None)
             group = groups.get(key)
             if group is None:
                 group = groups[key] = []
@@ -169,11 +170,20 @@ class _Voyage:
         passed, first = await self._wait(gate, provider, urgency, messages, lane) if lane else (messages, NOBODY)
         if not passed:
             return
+        if first.paid:
+            self._in_lane.update(passed)
         passed, found = await self._wait(gate, provider, urgency, passed, None)
-        if passed:
-            door = GateDesk(self._desk, gate, self._routes, found, in_lane=first.paid)
+        if not passed:
+            return
+        door = GateDesk(self._desk, gate, self._routes, found, in_lane=self._in_lane)
+        try:
             await provider.send(passed, door)
+        except Exception:  # a bug; what this call's messages held is not held by them any more
+            if found.probe:
+                gate.forgo()
             self._again(door.turned_away)
+            raise
+        self._again(door.turned_away)
 
     async def _wait(
         self, gate: Gate, provider: Provider, urgency: int, messages: Sequence[Message], lane: Gate | None
@@ -200,8 +210,8 @@ class _Voyage:
 class GateDesk(Desk):
     """senders.provider.Desk of those that were let through one gate together: looks once more, and reports what came of it."""
 
-    def __init__(self, desk: Desk, gate: Gate, routes: Routes, passed: Pass, *, in_lane: bool = False) -> None:
-        """`passed`: how they passed the gate; `in_lane`: they have paid in their domain's lane before."""
+    def __init__(self, desk: Desk, gate: Gate, routes: Routes, passed: Pass, *, in_lane: Container[Message] = ()) -> None:
+        """`passed`: how they passed the gate; `in_lane`: who has paid in its domain's lane before."""
         self._desk = desk
         self._gate = gate
         self._routes = routes
@@ -239,12 +249,13 @@ class GateDesk(Desk):
         if not self._gate.passable or (self._gate.limited and not self._passed.paid):
             self.turned_away += messages
             return ()
-        lanes = None if self._in_lane else self._routes.lanes.get(self._gate.name)
+        lanes = self._routes.lanes.get(self._gate.name)
         if lanes is None:
             return messages
         free: list[Message] = []
         for message in messages:
-            (free if lanes.of(message.record) is None else self.turned_away).append(message)
+            passes = message in self._in_lane or lanes.of(message.record) is None
+            (free if passes else self.turned_away).append(message)
         return free
 
     def end_all(self, messages: Sequence[Message], answer: Answer) -> None:

@@ -141,6 +141,16 @@ async def test_a_held_gate_lets_nobody_pass(gate: Gate) -> None:
     assert await waiter == Pass(1)
 
 
+async def test_who_lost_patience_is_not_remembered_behind_a_more_urgent_one(gate: Gate) -> None:
+    gate.held = True
+    (urgent,) = waiters(gate, Priority.HIGH)
+    for _ in range(20):
+        assert await gate.enter(Priority.LOW, 5, IDLE(), 0.001) == NOBODY
+    assert len(gate._waiters) == 1
+    gate.held = False
+    assert await urgent == Pass(1)
+
+
 async def test_who_gave_up_takes_nobodys_place(gate: Gate, clock: ManualClock) -> None:
     trip(gate)
     gone, stays = waiters(gate, Priority.CRITICAL, Priority.LOW)

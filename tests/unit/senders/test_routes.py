@@ -1,5 +1,6 @@
 """Which provider takes what."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -7,7 +8,11 @@ import pytest
 from core.arrivals import MINUTE_MS
 from core.clock import ManualClock
 from core.model import Channel, ErrorClass
-from senders.provider import Desk, Message, sent
+from fastpath import Record
+from senders.breaker import MIN_FAILURES, PAUSE_FIRST_MS
+from senders.gate import Gate, Pass
+from senders.lanes import Lanes
+from senders.provider import Desk, Message, fault, sent
 from senders.routes import UNCONFIGURED, Routes
 from senders.selection import PUSH_POOLS, Candidate, Selection
 from tests.unit.senders.kit import NOW, PUSH, Notes, delivery, messages
@@ -98,4 +103,58 @@ async def test_what_will_be_told_of_later_is_counted_by_its_minute() -> None:
     found = messages(delivery(accepted_ms=minute * MINUTE_MS + 1) for minute in minutes)
     await routes.send(found, Notes())
     assert routes.gates["a"].taken == {5: 2, 7: 1}
+    await routes.close()
+
+
+class Toll(Gate):
+    """A gate that lets so many pass at a time, and counts what it took from them."""
+
+    def __init__(self, name: str, waves: Sequence[int]) -> None:
+        super().__init__(name)
+        self.waves = iter(waves)
+        self.took = 0
+
+    @property
+    def limited(self) -> bool:
+        return True
+
+    async def enter(self, urgency: int, wanted: int, draining: asyncio.Event, patience_s: float) -> Pass:
+        await asyncio.sleep(0)
+        count = min(wanted, next(self.waves, wanted))
+        self.took += count
+        return Pass(count, paid=True)
+
+
+class OneLane(Lanes):
+    """Every domain's messages pass the one lane."""
+
+    def __init__(self, gate: Gate, lane: Gate) -> None:
+        super().__init__(gate)
+        self.lane = lane
+
+    def of(self, record: Record) -> Gate | None:
+        return self.lane
+
+
+@pytest.mark.parametrize("waves", [(1, 1, 1), (0, 2, 0, 1)])
+async def test_who_paid_in_its_lane_pays_there_once_however_its_gate_lets_it_pass(waves: Sequence[int]) -> None:
+    gate, lane = Toll("smtp", waves), Toll("a domain", ())
+    routes = Routes(Channel.EMAIL, {"smtp": Echo("smtp")}, {0: Selection([Candidate("smtp")])}, {"smtp": gate})
+    routes.lanes["smtp"] = OneLane(gate, lane)
+    desk = Notes()
+    await routes.send(messages(delivery() for _ in range(5)), desk)
+    assert len(desk.answers) == 5
+    assert (lane.took, gate.took) == (5, 5)
+
+
+async def test_a_probe_that_its_provider_never_began_leaves_its_place() -> None:
+    clock = ManualClock(NOW)
+    gate = Gate("fcm", clock=clock)
+    for _ in range(MIN_FAILURES):
+        gate.report(fault(ErrorClass.TEMPORARY, "503", ""))
+    clock.advance(PAUSE_FIRST_MS)
+    routes = Routes(Channel.EMAIL, {"fcm": Broken("fcm")}, {0: Selection([Candidate("fcm")])}, {"fcm": gate})
+    with pytest.raises(ZeroDivisionError):
+        await routes.send(messages([delivery()]), Notes())
+    assert gate.condition.wanting
     await routes.close()
