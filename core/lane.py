@@ -19,7 +19,7 @@ class Lane:
         self.sources = sources
         self.owned = asyncio.Event()
         self.in_hand: dict[tuple[str, str, bool], Entry] = {}
-        self.orphans: list[tuple[str, str]] = []
+        self.orphans: list[tuple[str, str, str]] = []  # stream, id, whose
         self.setbacks: dict[tuple[str, str], int] = {}
         self._batches = 0
         self._freed = asyncio.Event()
@@ -86,15 +86,16 @@ class Lane:
         if not entry.waiting:
             self.setbacks[(entry.stream, entry.id)] = due_ms
 
-    def to_adopt(self, now_ms: int) -> dict[str, list[str]]:
-        """Entries to claim now, by stream: orphans, and setbacks that are due; they are forgotten here."""
+    def to_adopt(self, now_ms: int) -> dict[tuple[str, str], list[str]]:
+        """Ids to claim now, by stream and holder ("": this process): orphans, and setbacks that are due; forgotten here."""
         due = [key for key, at in self.setbacks.items() if at <= now_ms]
         for key in due:
             del self.setbacks[key]
-        found: dict[str, list[str]] = defaultdict(list)
-        for stream, id_ in dict.fromkeys([*self.orphans, *due]):
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        wanted = {(stream, id_): holder for stream, id_, holder in self.orphans} | dict.fromkeys(due, "")
+        for (stream, id_), holder in wanted.items():
             if (stream, id_, False) not in self.in_hand and (stream, id_) not in self.setbacks:
-                found[stream].append(id_)
+                found[stream, holder].append(id_)
         self.orphans = []
         return found
 

@@ -39,7 +39,8 @@ class Batch:
     """Entries of one partition for a handler, critical ones first.
 
     `settle` notes progress while the handler works (partial settlements); it does not return before Redis took it, and
-    says for each whether the entry was still ours. `draining` is set when the process was asked to stop.
+    says for each whether the entry was still ours. `draining` is set when the process was asked to stop. When the handler
+    raises, `entries` are handed out again: it takes out what is settled, and what is another's by now.
     """
 
     partition: int
@@ -182,20 +183,20 @@ class StationLoop:
             except StoreError as error:
                 self._complain(error, members.BEAT_S)
 
-    async def _find_orphans(self, lane: Lane) -> list[tuple[str, str]]:
-        """Entries that nobody works on: (stream, id). Costs one XPENDING summary a stream while there are none.
+    async def _find_orphans(self, lane: Lane) -> list[tuple[str, str, str]]:
+        """Entries that nobody works on: (stream, id, holder). Costs one XPENDING summary a stream while there are none.
 
         Those of dead consumers are for the owner of the lane. Our own that are not in hand are lost replies: Redis handed
         them out to us, and its answer never came through (a broken connection, a process that was paused).
         """
-        found: list[tuple[str, str]] = []
+        found: list[tuple[str, str, str]] = []
         for stream, holders in (await self._streams.holders(lane.sources)).items():
             if lane.owned.is_set():
                 for name in holders.keys() - {*self._living, self.name}:
-                    found += [(stream, id_) for id_ in await self._streams.held_by(stream, name, self._budget)]
+                    found += [(stream, id_, name) for id_ in await self._streams.held_by(stream, name, self._budget)]
             if holders.get(self.name, 0) > lane.holds(stream):
                 ids = await self._streams.held_by(stream, self.name, self._budget, idle_ms=LOST_REPLY_MS)
-                found += [(stream, id_) for id_ in ids]
+                found += [(stream, id_, "") for id_ in ids]
         if lane.owned.is_set() and not found and lane.burial_due():
             await self._streams.bury(lane.sources, self._living)
         return found
@@ -240,12 +241,13 @@ class StationLoop:
 
     async def _adopt(self, lane: Lane, now_ms: int) -> list[Entry]:
         adopted: list[Entry] = []
-        for stream, ids in lane.to_adopt(now_ms).items():
-            adopted += await self._streams.adopt(stream, ids)
+        for (stream, holder), ids in lane.to_adopt(now_ms).items():
+            adopted += await self._streams.adopt(stream, ids, holder)
         return adopted
 
     async def _work(self, lane: Lane, entries: list[Entry]) -> None:
         """One batch, from the handler to its settlement; never raises, so that one batch does not end the others."""
+        batch = Batch(lane.partition, entries, self._settle, self._stopping)
         try:
             spoilt = [e for e in entries if poison.is_spoilt(e, self._poison_limit)]
             if spoilt:
@@ -254,12 +256,12 @@ class StationLoop:
                 self._on_poison(sum(not s.waits for s in settlements))
             else:
                 BATCH_ITEMS.observe((self.station,), sum(entry.records for entry in entries))
-                settlements = await self._handle(Batch(lane.partition, entries, self._settle, self._stopping))
+                settlements = await self._handle(batch)
             await self._settle(settlements)
         except Exception:
             log.exception("batch failed, its entries will be handed out again", extra={"station": self.station})
             due_ms = self._clock.now_ms()
-            for entry in entries:
+            for entry in batch.entries:
                 lane.set_back(entry, due_ms + int(SETBACK_S * 1000) * min(entry.deliveries, 8) ** 2)
         finally:
             lane.end(entries)

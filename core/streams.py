@@ -159,13 +159,15 @@ class Streams:
         (rows,) = await self._store.send([["XPENDING", stream, self._group, "IDLE", idle_ms, "-", "+", count, consumer]])
         return [row[0].decode() for row in rows]
 
-    async def adopt(self, stream: str, ids: Sequence[str]) -> list[Entry]:
-        """Claims entries whose consumer will not finish them (XCLAIM); counts a delivery each."""
+    async def adopt(self, stream: str, ids: Sequence[str], holder: str = "") -> list[Entry]:
+        """Claims those of the entries that are still `holder`'s (this consumer's by default), who will not finish them.
+
+        Counts a delivery each (XCLAIM).
+        """
         if not ids:
             return []
-        (flat,) = await self._store.send(
-            [self._adopt.call([stream, keys.progress(stream)], [self._group, self._consumer, *ids])]
-        )
+        args: Command = [self._group, self._consumer, holder or self._consumer, *ids]
+        (flat,) = await self._store.send([self._adopt.call([stream, keys.progress(stream)], args)])
         return [
             Entry(stream, flat[i].decode(), flat[i + 1], False, int(flat[i + 2]), flat[i + 3]) for i in range(0, len(flat), 4)
         ]

@@ -194,6 +194,10 @@ class BatchDesk(Desk):
 
     async def close(self) -> list[Settlement]:
         """What Redis was not told yet, to be settled by the caller; no attempt begins or ends after this."""
+        await self._end()
+        return [settlement for _, settlement in self._take()]
+
+    async def _end(self) -> None:
         self._closing = True
         if self._timer is not None:
             self._timer.cancel()
@@ -203,7 +207,6 @@ class BatchDesk(Desk):
         if self._failure is not None:
             raise self._failure
         self._count()
-        return [settlement for _, settlement in self._take()]
 
     def drop(self) -> None:
         """Gives up at once (the process is cancelled): what was not saved is lost, and will be sent again by another."""
@@ -213,8 +216,14 @@ class BatchDesk(Desk):
         if self._saving is not None:
             self._saving.cancel()
 
-    def rest(self) -> list[Entry]:
-        """The entries that are not settled, as they stand now."""
+    def unseen(self) -> int:
+        """How many messages of entries that are still ours are not in the books."""
+        return sum(tally.open for tally in self._tallies if not tally.lost)
+
+    async def hand_back(self) -> list[Entry]:
+        """After a bug: tells Redis of what did go out; the entries that are still ours, as they stand then."""
+        await self._end()
+        await self._settle(self._take())
         return [entry for tally in self._tallies if (entry := tally.rest()) is not None]
 
     def _count(self) -> None:

@@ -61,16 +61,13 @@ class SenderHandler:
             messages = desk.open()
             if messages:
                 await self._carrier.send(messages, desk)
+            if desk.unseen() and not batch.draining.is_set():
+                raise Unfinished(f"{desk.unseen()} messages of {self._channel.name} that nobody saw to")
+            return await desk.close()
         except Exception:
-            # What did go out must be in the books before the entries are handed in again.
-            await batch.settle(await desk.close())
-            batch.entries = desk.rest()
+            # What did go out must be in the books before the entries are handed in again, and only those that are still ours.
+            batch.entries = await desk.hand_back()
             raise
         except BaseException:
             desk.drop()
             raise
-        settlements = await desk.close()
-        if desk.rest() and not batch.draining.is_set():
-            await batch.settle(settlements)
-            raise Unfinished(f"{len(desk.rest())} entries of {self._channel.name} have items that nobody saw to")
-        return settlements

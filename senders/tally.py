@@ -36,6 +36,11 @@ class Tally:
         self._letters: list[Record] = []
         self._settled = False
 
+    @property
+    def open(self) -> int:
+        """How many items are not done."""
+        return self._open
+
     def is_done(self, index: int) -> bool:
         """Whether the outcome of item `index` is in the books (of this process or of the one before)."""
         return self._done[index] == _YES

@@ -15,6 +15,7 @@ from core.changes import Changes
 from core.clock import ManualClock
 from core.errors import LedgerUnavailable
 from core.keys import SENDERS
+from core.members import Members
 from core.model import Channel, Class, ErrorClass, Part, Priority, Status
 from core.pokes import Pokes
 from core.station import Batch, StationLoop
@@ -258,6 +259,25 @@ async def test_an_entry_that_another_claimed_is_let_go(store: Store) -> None:
         await asyncio.sleep(senders.desk.SAVE_S * 4)  # time in which it could do wrong
     assert (await statuses(store))[Status.SENT] == 50  # nothing was written for an entry that is not ours
     assert len(post.taken) < 100  # and it stopped once it knew
+
+
+async def test_a_bug_does_not_claim_back_what_is_anothers_by_now(store: Store) -> None:
+    def script(message: Message) -> Answer:
+        raise ZeroDivisionError
+
+    clock, post = ManualClock(NOW), Post(script, hold_after=0)
+    await put(store, people(2))
+    async with running(loop_with(store, post, clock)):
+        await eventually(lambda: len(post.taken) == 2)
+        ((entry_id, _),) = await Streams(store).peek(EMAIL, 0, 2**53, 1)
+        await (await Members(store, "sender", "another").open()).beat()
+        await store.send([["XCLAIM", EMAIL, SENDERS, "another", 0, entry_id]])
+        post.gate.set()
+        for _ in range(10):  # longer than any setback
+            clock.advance(10_000)
+            await asyncio.sleep(0.05)
+        assert list((await Streams(store, SENDERS).holders([EMAIL]))[EMAIL]) == ["another"]
+    assert len(post.taken) == 2
 
 
 async def test_a_bug_with_one_does_not_send_the_others_twice(store: Store) -> None:

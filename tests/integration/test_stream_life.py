@@ -140,7 +140,7 @@ class Life(RuleBasedStateMachine):
         (other,) = {*NAMES} - {name}
         ids = self.run(self.streams[name].held_by(STREAM, other, 100))
         assert set(ids) == {id_ for (waits, id_), held in self.held.items() if not waits and held.holder == other}
-        for entry in self.run(self.streams[name].adopt(STREAM, ids)):
+        for entry in self.run(self.streams[name].adopt(STREAM, ids, other)):
             self.hand_over(name, entry, (False, entry.id))
 
     def hand_over(self, name: str, entry: Entry, key: Key, due_ms: int = 0) -> None:

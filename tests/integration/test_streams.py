@@ -79,12 +79,21 @@ async def test_a_repeated_settlement_is_fenced(store: Store, alice: Streams) -> 
 async def test_who_lost_an_entry_cannot_settle_it(store: Store, alice: Streams, bob: Streams) -> None:
     await alice.append([Append(HIGH, frame())])
     (entry,) = await alice.take(SOURCES, NOW, 10)
-    (adopted,) = await bob.adopt(HIGH, await bob.held_by(HIGH, "alice", 10))
+    (adopted,) = await bob.adopt(HIGH, await bob.held_by(HIGH, "alice", 10), "alice")
     assert adopted.deliveries == 2
     assert await alice.settle([Settlement(entry, appends=(Append(NEXT, b"late"),))]) == [False]
     assert await lengths(store, HIGH, NEXT) == [1, 0]
     assert await bob.settle([Settlement(adopted, appends=(Append(NEXT, b"good"),))]) == [True]
     assert await lengths(store, HIGH, NEXT) == [0, 1]
+
+
+async def test_what_somebody_else_claimed_meanwhile_is_not_adopted(store: Store, alice: Streams, bob: Streams) -> None:
+    await alice.append([Append(HIGH, frame()), Append(HIGH, frame())])
+    first, second = await alice.take(SOURCES, NOW, 10)
+    await store.send([["XCLAIM", HIGH, keys.DISPATCHERS, "carol", 0, first.id]])
+    assert [entry.id for entry in await alice.adopt(HIGH, [first.id, second.id])] == [second.id]
+    assert [entry.id for entry in await bob.adopt(HIGH, [first.id, second.id], "alice")] == [second.id]
+    assert await alice.holders([HIGH]) == {HIGH: {"bob": 1, "carol": 1}}
 
 
 async def test_progress_is_noted_once_and_found_by_the_heir(store: Store, alice: Streams, bob: Streams) -> None:
@@ -93,7 +102,7 @@ async def test_progress_is_noted_once_and_found_by_the_heir(store: Store, alice:
     step = Settlement(entry, appends=(Append(NEXT, b"first"),), done=b"\x01")
     assert await alice.settle([step, step]) == [True, True]
     assert await lengths(store, HIGH, NEXT) == [1, 1]
-    (adopted,) = await bob.adopt(HIGH, [entry.id])
+    (adopted,) = await bob.adopt(HIGH, [entry.id], "alice")
     assert adopted.done == b"\x01"
     await bob.settle([Settlement(adopted)])
     assert await store.send([["HLEN", keys.progress(HIGH)]]) == [0]

@@ -52,10 +52,10 @@ def test_setbacks_and_orphans_are_adopted_when_due_and_only_once() -> None:
     lane = Lane(0, SOURCES)
     lane.set_back(entry("1-0"), 1000)
     lane.set_back(entry("9-0", waiting=True), 0)
-    lane.orphans = [("low", "2-0"), ("low", "3-0"), ("low", "1-0")]
+    lane.orphans = [("low", "2-0", "bob"), ("low", "3-0", "bob"), ("low", "1-0", "")]
     lane.admit([entry("3-0")])
-    assert lane.to_adopt(999) == {"low": ["2-0"]}
-    assert lane.to_adopt(1000) == {"low": ["1-0"]}
+    assert lane.to_adopt(999) == {("low", "bob"): ["2-0"]}
+    assert lane.to_adopt(1000) == {("low", ""): ["1-0"]}
     assert lane.to_adopt(5000) == {}
 
 

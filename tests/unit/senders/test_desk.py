@@ -59,7 +59,7 @@ async def test_one_call_is_in_the_books_of_every_entry() -> None:
     steps = (Status.SENT, Status.DELIVERED)
     assert [outcomes(s) for s in settlements] == [[(r.id, step) for r in e for step in steps] for e in (first, second)]
     assert [s.done for s in settlements] == [None, None]
-    assert desk.rest() == []
+    assert desk.unseen() == 0
 
 
 async def test_what_is_done_is_not_handed_out() -> None:
@@ -77,9 +77,10 @@ async def test_part_of_an_entry_is_progress() -> None:
     desk = desk_of(items)
     messages = desk.open()
     desk.end_all(await desk.begin_all([*messages[:2], messages[9]]), sent())
+    assert desk.unseen() == 7
     (settlement,) = await desk.close()
     assert settlement.done == bytes([0b11, 0b10])
-    assert [entry.done for entry in desk.rest()] == [settlement.done]
+    assert [entry.done for entry in await desk.hand_back()] == [settlement.done]
 
 
 async def test_what_is_late_is_told_and_not_begun() -> None:
