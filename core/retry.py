@@ -1,7 +1,7 @@
 """The retry decision: what follows a failed attempt. A pure function of plain values; another room carries it out.
 
-Backoff: the schedule's step for the attempt with full jitter over its upper half, never earlier than the provider's
-Retry-After, never past the expiry.
+Backoff: full jitter over the schedule's step for the attempt, never earlier than the provider's Retry-After, never past the
+expiry.
 """
 
 import random
@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from core.model import Class, ErrorClass
 
-AMBIGUOUS_WAIT_MS = 30_000  # time for a webhook to settle an unanswered attempt before it is repeated
+AMBIGUOUS_WAIT_MS = 15_000  # time for a webhook to settle an unanswered attempt before its backoff begins
 UNREACHABLE_MAX_MS = 24 * 3600 * 1000  # a provider that was gone for a day is an operator's business
 
 
@@ -93,9 +93,9 @@ def decide(
         step = schedule[attempt - 1]
     if alternative and attempt == 1 and error_class in _PROVIDERS_OWN:
         step = retry_after_ms = 0
+    wait_ms = int(step * (rng or random).random())
     if error_class is ErrorClass.AMBIGUOUS:
-        step = max(step, AMBIGUOUS_WAIT_MS)
-    wait_ms = int(step * (0.5 + 0.5 * (rng or random).random()))
+        wait_ms += AMBIGUOUS_WAIT_MS
     due_ms = now_ms + max(wait_ms, retry_after_ms, 1)
     if expires_ms and due_ms >= expires_ms:
         return Expire()
