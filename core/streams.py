@@ -1,6 +1,7 @@
 """The verbs of a stream: append, take, settle, adopt. One round trip each, each atomic and fenced.
 
-The names come from core/keys.py, the atomic steps from core/scripts; what is inside a frame is not looked at here.
+The names come from core/keys.py, the atomic steps from core/scripts; what is inside a frame is not looked at here, but on
+its way in and out of Redis each goes through core/squeeze.py.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from core import keys
 from core.durability import Durability
 from core.errors import StoreError
+from core.squeeze import restore, squeeze
 from core.store import Command, Store
 
 FIELD = b"f"  # the only field of an entry: its frame
@@ -104,7 +106,7 @@ class Streams:
 
         With `durability`, returns only when the frames are on as many disks and replicas as it asks for.
         """
-        commands: list[Command] = [["XADD", item.stream, "*", FIELD, item.frame] for item in items]
+        commands: list[Command] = [["XADD", item.stream, "*", FIELD, squeeze(item.frame)] for item in items]
         if durability is not None:
             commands.append(durability.command())
         replies = await self._store.send(commands)
@@ -118,7 +120,14 @@ class Streams:
         args: Command = [self._group, self._consumer, now_ms, LEASE_MS, budget]
         (flat,) = await self._store.send([self._take.call(names, args)])
         return [
-            Entry(streams[int(flat[i])], flat[i + 2].decode(), flat[i + 3], bool(flat[i + 1]), int(flat[i + 4]), flat[i + 5])
+            Entry(
+                streams[int(flat[i])],
+                flat[i + 2].decode(),
+                restore(flat[i + 3]),
+                bool(flat[i + 1]),
+                int(flat[i + 4]),
+                flat[i + 5],
+            )
             for i in range(0, len(flat), 6)
         ]
 
@@ -128,7 +137,7 @@ class Streams:
         patience_s = block_ms / 1000 + 5.0
         (reply,) = await self._store.send([[*head, *streams, *([">"] * len(streams))]], read_timeout_s=patience_s)
         found = {name.decode(): entries for name, entries in reply or ()}
-        return [Entry(stream, id_.decode(), fields[1]) for stream in streams for id_, fields in found.get(stream, ())]
+        return [Entry(stream, id_.decode(), restore(fields[1])) for stream in streams for id_, fields in found.get(stream, ())]
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Ends (or notes progress in) entries, each atomically; False where the entry is another consumer's by now."""
@@ -141,9 +150,9 @@ class Streams:
         held_in = waiting if s.entry.waiting else stream
         names = [held_in, keys.progress(stream), waiting, keys.due(stream), *(a.stream for a in s.appends)]
         args: list[bytes | str | int] = [self._group, self._consumer, s.entry.id, s.done or b"", len(s.appends)]
-        args.extend(a.frame for a in s.appends)
+        args.extend(squeeze(a.frame) for a in s.appends)
         for wait in s.waits:
-            args += (wait.frame, wait.due_ms, wait.attempts)
+            args += (squeeze(wait.frame), wait.due_ms, wait.attempts)
         return self._settle.call(names, args)
 
     async def holders(self, streams: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -169,7 +178,8 @@ class Streams:
         args: Command = [self._group, self._consumer, holder or self._consumer, *ids]
         (flat,) = await self._store.send([self._adopt.call([stream, keys.progress(stream)], args)])
         return [
-            Entry(stream, flat[i].decode(), flat[i + 1], False, int(flat[i + 2]), flat[i + 3]) for i in range(0, len(flat), 4)
+            Entry(stream, flat[i].decode(), restore(flat[i + 1]), False, int(flat[i + 2]), flat[i + 3])
+            for i in range(0, len(flat), 4)
         ]
 
     async def renew(self, entries: Sequence[Entry], now_ms: int) -> None:
@@ -187,4 +197,4 @@ class Streams:
     async def peek(self, stream: str, from_ms: int, to_ms: int, count: int) -> list[tuple[str, bytes]]:
         """Entries added between two times (ms, inclusive), oldest first, without taking them: (entry id, frame)."""
         (rows,) = await self._store.send([["XRANGE", stream, from_ms, to_ms, "COUNT", count]])
-        return [(id_.decode(), fields[1]) for id_, fields in rows]
+        return [(id_.decode(), restore(fields[1])) for id_, fields in rows]

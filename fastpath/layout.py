@@ -7,7 +7,7 @@ A record is one notification, delivery or outcome:
 `end[i]` is where the i-th string of its kind ends, counted from the start of the payload; strings follow each other in
 the order given below. Every field is reached without decoding another one, and a record is forwarded as it came.
 
-A frame is what one stream entry carries:
+A frame is what one stream entry carries (a large one goes through Redis squeezed, see core/squeeze.py):
 
     b"TF" | u8 version | u8 kind | u32 count | records
 """

@@ -23,7 +23,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long it lasts (default: %(default)s)")
     parser.add_argument("--capacity", type=float, default=200.0, help="messages a second that the provider takes")
     parser.add_argument("--factor", type=float, default=10.0, help="how many times that is offered (default: %(default)s)")
-    parser.add_argument("--redis-mib", type=float, default=24.0, help="Redis' maxmemory (default: %(default)s)")
+    parser.add_argument("--redis-mib", type=float, default=10.0, help="Redis' maxmemory (default: %(default)s)")
     parser.add_argument("--gateway-mib", type=float, default=400.0, help="the gateway's limit (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="keep the data folder with all logs")
     return parser.parse_args()

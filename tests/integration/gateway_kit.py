@@ -14,6 +14,7 @@ from core.clock import SYSTEM_CLOCK, Clock
 from core.process import Context
 from core.settings import Settings
 from core.store import Store
+from core.streams import Streams
 from fastpath import Record, unpack_frame
 from gateway.__main__ import build
 from ledger import Ledger
@@ -69,8 +70,7 @@ class Door:
         found = []
         (names,) = await self.store.send([["KEYS", "*:in:*"]])
         for name in sorted(names):
-            (entries,) = await self.store.send([["XRANGE", name, "-", "+"]])
-            for _, (_, frame) in entries:
+            for _, frame in await Streams(self.store).peek(name.decode(), 0, 2**53, 10_000):
                 found += [(name.decode(), record) for record in unpack_frame(frame)]
         return found
 
