@@ -12,11 +12,12 @@ BURIAL_S = 60.0  # how often dead consumers without entries are looked for
 
 
 class Lane:
-    """The state of one partition in one process."""
+    """The state of one partition in one process, or of its less urgent streams: then `ahead` is the lane of the others."""
 
-    def __init__(self, partition: int, sources: list[str]) -> None:
+    def __init__(self, partition: int, sources: list[str], ahead: "Lane | None" = None) -> None:
         self.partition = partition
         self.sources = sources
+        self.ahead = ahead
         self.owned = asyncio.Event()
         self.in_hand: dict[tuple[str, str, bool], Entry] = {}
         self.orphans: list[tuple[str, str, str]] = []  # stream, id, whose
@@ -24,6 +25,9 @@ class Lane:
         self._batches = 0
         self._freed = asyncio.Event()
         self._turn = 0
+        self._full_slices = 0  # in a row
+        self._let_by = asyncio.Event()
+        self._let_by.set()
         self._buried_at = time.monotonic()
 
     def readable(self, concurrency: int) -> list[str]:
@@ -32,6 +36,27 @@ class Lane:
             return self.sources[:1]
         self._turn = (self._turn + 1) % FAIR_TURN
         return self.sources if self._turn else self.sources[::-1]
+
+    def is_urgent(self, entries: list[Entry]) -> bool:
+        """Whether a slice begins with the most urgent there is."""
+        return self.ahead is None and entries[0].stream == self.sources[0]
+
+    def note_slice(self, records: int, budget: int) -> None:
+        """Says how much was found to read; while that is as much as may be, the lane behind waits, but for its fair turn."""
+        self._full_slices = self._full_slices + 1 if records >= budget else 0
+        if self._full_slices % FAIR_TURN:
+            self._let_by.clear()
+        else:
+            self._let_by.set()
+
+    async def let_by(self, seconds: float) -> bool:
+        """Whether the lane ahead lets this one read; waits for that at most so long."""
+        if self.ahead is None or self.ahead._let_by.is_set():
+            return True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.ahead._let_by.wait(), seconds)
+            return True
+        return False
 
     def full(self, concurrency: int) -> bool:
         """Whether all usual hands are."""
@@ -71,8 +96,7 @@ class Lane:
 
         So what is urgent is in hand when a provider is well again, however its items came: new, or due one by one.
         """
-        limit = 2 * concurrency if concurrency > 1 else 1
-        while self._batches >= limit:
+        while self._batches >= 2 * concurrency:
             self._freed.clear()
             await self._freed.wait()
 

@@ -20,6 +20,7 @@ from core.lane import Lane
 from core.metrics import BATCH_ITEMS, FENCED
 from core.store import Store, persist
 from core.streams import Entry, Settlement, Streams
+from core.turns import Turns
 
 log = logging.getLogger("tidings.station")
 
@@ -77,6 +78,7 @@ class StationLoop:
         poison_limit: int = 3,
         concurrency: int = 1,
         budget: int = BUDGET,
+        apart: bool = False,
         may_read: Callable[[], bool] = lambda: True,
         on_poison: Callable[[int], None] = lambda count: None,
         clock: Clock = SYSTEM_CLOCK,
@@ -93,6 +95,7 @@ class StationLoop:
             poison_limit: deliveries after which an entry is set aside, see core/poison.py.
             concurrency: batches in hand per lane; above 1 there are as many places again, for the most urgent stream.
             budget: records in one slice.
+            apart: the most urgent stream is read by itself, so that it does not wait for a slice of the others to be over.
             may_read: asked before each read; while it says no, the queue is the buffer (a halted channel, an open breaker).
             on_poison: told how many dead letters core/poison.py has just made.
             clock: what time is due by.
@@ -109,7 +112,9 @@ class StationLoop:
         self._on_poison = on_poison
         self._streams = Streams(store, group, self.name)
         self._members = members.Members(store, station, self.name)
-        self._lanes = [Lane(p, sources(p)) for p in range(partitions)]
+        self._partitions = partitions
+        self._lanes = [lane for p in range(partitions) for lane in _lanes(p, sources(p), apart)]
+        self._turns = Turns()
         self._living: list[str] = []
         self._stopping = asyncio.Event()
 
@@ -166,7 +171,7 @@ class StationLoop:
 
     def _assign(self, living: list[str]) -> None:
         self._living = living
-        mine = members.share(len(self._lanes), living, self.name)
+        mine = members.share(self._partitions, living, self.name)
         for lane in self._lanes:
             lane.owned.set() if lane.partition in mine else lane.owned.clear()
 
@@ -219,8 +224,11 @@ class StationLoop:
                 pause_s = PAUSE_FIRST_S
                 for group in poison.isolate(lane.admit(entries), self._poison_limit):
                     lane.begin()
-                    batches.create_task(self._work(lane, group))
-                    await lane.room(self._concurrency)
+                    if self._concurrency == 1:
+                        await self._work(lane, group)
+                    else:
+                        batches.create_task(self._work(lane, group))
+                        await lane.room(self._concurrency)
 
     async def _next(self, lane: Lane) -> list[Entry]:
         """The next slice: orphans, what was set back, what is due or new; waits a little if there is nothing."""
@@ -232,8 +240,11 @@ class StationLoop:
         if not lane.owned.is_set() or not self._may_read():
             await asyncio.sleep(BLOCK_MS / 1000)
             return []
+        if not await lane.let_by(BLOCK_MS / 1000):
+            return []
         full, sources = lane.full(self._concurrency), lane.readable(self._concurrency)
         found = await self._streams.take(sources, now_ms, self._budget)
+        lane.note_slice(sum(entry.records for entry in found), self._budget)
         if full and not found:  # no read that blocks: a hand that is free meanwhile would wait for its end
             await lane.hand_freed(self._concurrency, URGENT_S)
             return []
@@ -255,6 +266,8 @@ class StationLoop:
                 log.error("%d entries set aside as poison", len(spoilt), extra={"station": self.station})
                 self._on_poison(sum(not s.waits for s in settlements))
             else:
+                if not lane.is_urgent(entries):
+                    await self._turns.wait()
                 BATCH_ITEMS.observe((self.station,), sum(entry.records for entry in entries))
                 settlements = await self._handle(batch)
             await self._settle(settlements)
@@ -290,3 +303,11 @@ class StationLoop:
 
     def _complain(self, error: Exception, pause_s: float) -> None:
         log.warning("waiting %.1f s: %s", pause_s, error, extra={"station": self.station})
+
+
+def _lanes(partition: int, sources: list[str], apart: bool) -> list[Lane]:
+    """The lanes of a partition."""
+    if not apart:
+        return [Lane(partition, sources)]
+    first = Lane(partition, sources[:1])
+    return [first, Lane(partition, sources[1:], first)]

@@ -19,7 +19,7 @@ from dispatcher.templates import Templates
 from fastpath import RenderCache
 from ledger import Ledger
 
-SLICE = 128  # records at a stretch: the dispatcher never waits for anybody, and critical ones wait for what it has in hand
+SLICE = 100  # records at a stretch: the dispatcher never waits for anybody, and critical ones wait for what it has in hand
 RENDER_BYTES = 64 * 1024 * 1024  # rendered content kept for equal inputs
 
 
@@ -56,6 +56,7 @@ async def build(context: Context) -> AsyncIterator[Sequence[Runnable]]:
                 partitions=settings.partitions,
                 poison_limit=settings.poison_limit,
                 budget=SLICE,
+                apart=True,
                 clock=clock,
             )
         ]

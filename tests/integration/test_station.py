@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from core import keys, members, station
+from core import keys, lane, members, station
 from core.census import census
 from core.errors import LedgerUnavailable
 from core.ids import new_id
@@ -306,3 +306,37 @@ async def test_an_urgent_one_is_read_while_all_hands_are_full(store: Store) -> N
         await eventually(lambda: seen[-1] == keys.inbound(0, Priority.CRITICAL), 10)
         release.set()
         await eventually(lambda: len(seen) == 4, 10)
+
+
+async def test_a_stream_read_apart_does_not_wait_for_a_slice_of_the_others(store: Store) -> None:
+    release, seen = asyncio.Event(), list[str]()
+
+    class Stuck(Notebook):
+        async def handle(self, batch: Batch) -> list[Settlement]:
+            seen.extend(entry.stream for entry in batch.entries)
+            if batch.entries[0].stream == keys.inbound(0, Priority.LOW):
+                await release.wait()
+            return await super().handle(batch)
+
+    streams = Streams(store)
+    await streams.append([Append(keys.inbound(0, Priority.LOW), frame("newsletter"))])
+    async with running(store, Stuck(), partitions=1, apart=True):
+        await eventually(lambda: len(seen) == 1, 10)
+        await streams.append([Append(keys.inbound(0, Priority.CRITICAL), frame("code"))])
+        await eventually(lambda: seen[-1] == keys.inbound(0, Priority.CRITICAL), 10)
+        release.set()
+        await eventually(lambda: empty(store), 10)
+
+
+async def test_while_many_urgent_ones_are_unread_the_others_have_their_fair_turn_only(store: Store) -> None:
+    streams = Streams(store)
+    names = [f"n{i}" for i in range(4 * lane.FAIR_TURN)]
+    for priority in (Priority.CRITICAL, Priority.LOW):
+        await streams.append([Append(keys.inbound(0, priority), frame(f"{priority.name} {n}")) for n in names])
+    book = Notebook()
+    async with running(store, book, partitions=1, budget=1, apart=True):
+        await eventually(lambda: empty(store), 20)
+    last = max(i for i, name in enumerate(book.seen) if name.startswith("CRITICAL"))
+    early = [name for name in book.seen[:last] if name.startswith("LOW")]
+    assert 1 <= len(early) <= 16
+    assert [name for name in book.seen if name.startswith("LOW")] == [f"LOW {n}" for n in names]

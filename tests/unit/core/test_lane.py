@@ -39,6 +39,30 @@ async def test_there_are_as_many_places_again_for_the_most_urgent() -> None:
     await asyncio.wait_for(waiting, 1)
 
 
+async def test_who_is_behind_waits_while_slices_ahead_are_full_but_for_a_fair_turn() -> None:
+    ahead = Lane(0, SOURCES[:1])
+    behind = Lane(0, SOURCES[1:], ahead)
+    assert await behind.let_by(0.001)
+    let_by = []
+    for _ in range(2 * FAIR_TURN):
+        ahead.note_slice(100, 100)
+        let_by.append(await behind.let_by(0.001))
+    assert let_by == ([False] * (FAIR_TURN - 1) + [True]) * 2
+    ahead.note_slice(100, 100)
+    waiting = asyncio.create_task(behind.let_by(10))
+    await asyncio.sleep(0)
+    ahead.note_slice(99, 100)
+    assert await asyncio.wait_for(waiting, 1)
+
+
+def test_only_the_most_urgent_stream_of_all_is_urgent() -> None:
+    whole, ahead = Lane(0, SOURCES), Lane(0, SOURCES[:1])
+    behind = Lane(0, SOURCES[1:], ahead)
+    critical, high = Entry("critical", "1-0", b""), Entry("high", "1-0", b"")
+    assert [whole.is_urgent([critical, high]), whole.is_urgent([high])] == [True, False]
+    assert [ahead.is_urgent([critical]), behind.is_urgent([high])] == [True, False]
+
+
 def test_an_entry_in_hand_is_not_admitted_again() -> None:
     lane = Lane(0, SOURCES)
     assert lane.admit([entry("1-0"), entry("1-0", waiting=True)]) == [entry("1-0"), entry("1-0", waiting=True)]
