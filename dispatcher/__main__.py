@@ -19,7 +19,7 @@ from dispatcher.templates import Templates
 from fastpath import RenderCache
 from ledger import Ledger
 
-SLICE = 100  # records at a stretch: the dispatcher never waits for anybody, and critical ones wait for what it has in hand
+SLICE = 240  # records at a stretch, two usual frames: each costs round trips, and critical ones wait for the computing of one
 RENDER_BYTES = 64 * 1024 * 1024  # rendered content kept for equal inputs
 
 
