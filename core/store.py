@@ -4,8 +4,7 @@ Knows no key and no stream; core/streams.py, marks.py, members.py and changes.py
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Any, TypeAlias, TypeVar
 
@@ -119,12 +118,17 @@ class Store:
         (sha,) = await self.send([["SCRIPT", "LOAD", script.source]])
         script.sha = sha.decode()
 
-    @asynccontextmanager
-    async def _wire(self) -> AsyncIterator[Wire]:
-        """A connection for one exchange. One that was not answered to the end is closed: a reply may still be on its way."""
+    async def _exchange_once(self, packed: bytes, count: int, patience_s: float) -> list[Any]:
+        """One exchange on a connection of its own for as long as it takes.
+
+        A connection that was not answered to the end is closed: a reply may still be on its way.
+        """
         wire = await self._idle_or_new()
         try:
-            yield wire
+            replies = await wire.exchange(packed, count, patience_s)
+            if any(isinstance(reply, hiredis.ReplyError) and _demoted(reply) for reply in replies):
+                wire.close()  # a failover: the name may lead to the new master by now
+            return replies
         finally:
             if wire.usable and not self._closed:
                 self._idle.append(wire)
@@ -182,13 +186,10 @@ class Store:
     async def _trade(self, packed: bytes, count: int, read_timeout_s: float | None) -> tuple[list[Any], list[int]]:
         """One exchange: the replies, refusals among them as StoreErrors, and where those are."""
         try:
-            async with self._wire() as wire:
-                replies = await wire.exchange(packed, count, read_timeout_s or SOCKET_TIMEOUT_S)
-                refusals = [i for i, reply in enumerate(replies) if isinstance(reply, hiredis.ReplyError)]
-                if any(_demoted(replies[i]) for i in refusals):
-                    wire.close()  # a failover: the name may lead to the new master by now
+            replies = await self._exchange_once(packed, count, read_timeout_s or SOCKET_TIMEOUT_S)
         except (driver.RedisError, OSError) as error:
             raise translate(error) from error
+        refusals = [i for i, reply in enumerate(replies) if isinstance(reply, hiredis.ReplyError)]
         for i in refusals:
             refusal = translate(replies[i])
             refusal.__cause__ = replies[i]
