@@ -48,7 +48,7 @@ class Decider:
     """The rules of the dispatcher, in their order: expiry, recipient, template, route, language, rendering.
 
     Args:
-        renders: what was rendered before; equal inputs are rendered once.
+        renders: what was rendered before, for inputs that come again.
         rules: routing rules that come before the default ones.
     """
 

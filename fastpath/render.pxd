@@ -29,10 +29,12 @@ cdef class Entry:  # of the cache, linked from the least to the most recently us
 cdef class RenderCache:
     cdef dict _entries
     cdef Entry _root  # closes the ring: `after` is the least recently used, `before` the most
+    cdef Py_hash_t *_sights  # of what was rendered once
     cdef Py_ssize_t _max_bytes
     cdef Py_ssize_t _bytes
     cdef long long _hits
     cdef long long _misses
 
     cdef bytes rendered(self, tuple key, Compiled compiled, bytes data)
+    cdef bint _seen(self, Py_hash_t sight) noexcept
     cdef int _keep(self, object full, bytes content) except -1

@@ -6,7 +6,8 @@ The words are in the twin, fastpath/pure/render.py; programs run in fastpath/mac
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
-from cpython.object cimport PyObject
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.object cimport PyObject, PyObject_Hash
 
 from fastpath.machine cimport Run, build_body, run_all
 from fastpath.records cimport put_u32
@@ -17,9 +18,11 @@ from fastpath.errors import RenderFailed
 from fastpath.sandbox.limits import MAX_OUTPUT as _OUTPUT
 from fastpath.templates import parse, run_jinja
 from fastpath.values import ENTRY_OVERHEAD, Stats
+from fastpath.values import SIGHTS as _SIGHTS
 
 cdef Py_ssize_t MAX_OUTPUT = _OUTPUT
 cdef Py_ssize_t OVERHEAD = ENTRY_OVERHEAD
+cdef Py_ssize_t SIGHTS = _SIGHTS
 
 
 @cython.final
@@ -74,6 +77,14 @@ def compile_parts(parts not None):
 @cython.final
 cdef class RenderCache:
 
+    def __cinit__(self, *_):
+        self._sights = <Py_hash_t *>PyMem_Calloc(SIGHTS, sizeof(Py_hash_t))
+        if self._sights is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self._sights)
+
     def __init__(self, Py_ssize_t max_bytes):
         self._max_bytes = max_bytes
         self._entries = {}
@@ -95,11 +106,18 @@ cdef class RenderCache:
             return entry.content
         self._misses += 1
         cdef bytes content = compiled.render(_loads(data))
-        self._keep(full, content)
+        if self._seen(PyObject_Hash(full)):
+            self._keep(full, content)
         return content
 
     def stats(self):
         return Stats(self._hits, self._misses, len(self._entries), self._bytes)
+
+    cdef bint _seen(self, Py_hash_t sight) noexcept:
+        cdef Py_hash_t *place = self._sights + (sight & (SIGHTS - 1))
+        cdef bint seen = place[0] == sight
+        place[0] = sight
+        return seen
 
     cdef int _keep(self, object full, bytes content) except -1:
         cdef Entry entry = Entry.__new__(Entry)

@@ -16,7 +16,7 @@ from fastpath.errors import RenderFailed, VariableMissing
 from fastpath.pure.records import pack_parts
 from fastpath.sandbox.limits import MAX_OUTPUT, MAX_WORK
 from fastpath.templates import Part, parse, run_jinja
-from fastpath.values import ENTRY_OVERHEAD, Stats
+from fastpath.values import ENTRY_OVERHEAD, SIGHTS, Stats
 
 _MISSING = object()
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
@@ -64,15 +64,21 @@ def compile_parts(parts: Sequence[tuple[int, str, bool]]) -> Compiled:
 
 
 class RenderCache:
-    """Rendered content by template and data, the least recently used dropped first; at most `max_bytes`."""
+    """Rendered content by template and data, the least recently used dropped first; at most `max_bytes`.
+
+    Content is kept when its input is seen for the second time: a personal text is seen once, and to keep it costs more than a
+    third of its rendering. What was seen is known by its hash, one in each place of a table: a sight is forgotten when another
+    takes its place, and an input that is taken for another is merely kept early.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self._sights = [0] * SIGHTS
         self._contents: OrderedDict[tuple[Hashable, bytes], bytes] = OrderedDict()
         self._hits = self._misses = self._bytes = 0
 
     def render(self, key: tuple[Hashable, ...], compiled: Compiled, data: bytes) -> bytes:
-        """`compiled.render` of a JSON object, once for equal input. `key` names the template: name, version, language, channel.
+        """`compiled.render` of a JSON object, twice at the most for equal input that comes often. `key` names the template: name, version, language, channel.
 
         Raises:
             VariableMissing, RenderFailed: as `Compiled.render`; RenderFailed also for what is no JSON object.
@@ -85,12 +91,18 @@ class RenderCache:
             return content
         self._misses += 1
         content = compiled.render(_loads(data))
-        self._keep(full, content)
+        if self._seen(hash(full)):
+            self._keep(full, content)
         return content
 
     def stats(self) -> Stats:
         """Counts since the start, and what is held now."""
         return Stats(self._hits, self._misses, len(self._contents), self._bytes)
+
+    def _seen(self, sight: int) -> bool:
+        place = sight & (SIGHTS - 1)
+        before, self._sights[place] = self._sights[place], sight
+        return before == sight
 
     def _keep(self, full: tuple[Hashable, bytes], content: bytes) -> None:
         self._contents[full] = content

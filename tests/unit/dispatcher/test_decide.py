@@ -174,11 +174,11 @@ def test_a_template_that_fails_does_so_on_its_channel_only() -> None:
     assert refused(made) == [(EMAIL, Status.FAILED, "template_error"), (SMS, Status.FAILED, "template_error")]
 
 
-def test_equal_inputs_are_rendered_once() -> None:
+def test_equal_inputs_are_not_rendered_again_and_again() -> None:
     renders = RenderCache(1 << 20)
     decider, template = Decider(renders), Template(ORDER)
     made = [decider.plan(notification(EMAIL), reach_of(ADA), template, "stored") for _ in range(3)]
-    assert renders.stats().misses == 1
+    assert renders.stats()[:2] == (1, 2)  # the second sight is kept
     assert made[0].letters[0].content == made[2].letters[0].content
     assert explain(("a", "b", "c")) is explain(("a", "b", "c"))
 
