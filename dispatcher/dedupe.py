@@ -10,7 +10,7 @@ from core.marks import Marks
 from fastpath import Claims, LocalFilter, Plan, Record
 
 KEY_TTL_S = 25 * 3600  # idempotency keys are kept for 24 hours, and a frame may be an hour late
-FILTER_CAPACITY = 200_000  # marks kept in the process, about 150 bytes each
+FILTER_CAPACITY = 200_000  # marks kept in the process, 150 bytes each
 
 Asker: TypeAlias = tuple[str, list[Record], list[Plan | None]]  # entry id, its notifications, their plans
 

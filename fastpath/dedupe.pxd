@@ -10,17 +10,28 @@ cdef enum:
 cdef int hash_fields(const char **field, Py_ssize_t *size, unsigned char *out) except -1  # 16 bytes
 
 
-cdef class Seen:  # what stands under a mark
-    cdef str value
-    cdef long long expires_ms
+cdef enum:
+    ROOM = 112  # bytes for a mark and its value, see values.MARK_BYTES
+
+
+cdef struct Kept:  # what stands under a mark: two lines of a CPU's cache
+    long long expires_ms
+    uint32_t hash
+    unsigned char mark_size
+    unsigned char value_size
+    char text[ROOM]  # the mark, then the value
 
 
 cdef class LocalFilter:
     cdef Py_ssize_t _capacity
-    cdef dict _seen  # mark -> Seen
-    cdef list _order  # marks in the order they came; a ring once it is full
-    cdef Py_ssize_t _oldest  # in _order
+    cdef Py_ssize_t _count
+    cdef Py_ssize_t _oldest
+    cdef Kept *_kept  # in the order they came; a ring once it is full
+    cdef uint64_t *_cells  # hash table with open addresses: the hash, and the place in _kept counted from 1; 0 is free
+    cdef uint32_t _mask  # of a cell's number
 
     cdef str find(self, str mark, long long now_ms)
     cdef int keep(self, str mark, str value, long long expires_ms) except -1
-    cdef int _make_room(self, str mark) except -1
+    cdef Kept *_look(self, uint32_t hash, const char *mark, Py_ssize_t size) noexcept
+    cdef Kept *_new(self, uint32_t hash) noexcept
+    cdef void _forget(self, Py_ssize_t number) noexcept

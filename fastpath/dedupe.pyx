@@ -1,21 +1,25 @@
 # cython: boundscheck=False, wraparound=False
 """The hash of a notification's content, and a bounded memory of marks in front of Redis.
 
-The words are in the twin, fastpath/pure/dedupe.py. The hash reads `size` bytes from `data` and no more.
+The words are in the twin, fastpath/pure/dedupe.py. The hash reads `size` bytes from `data` and no more. The memory is one array
+and a table of places in it: half of its cells are free, so that every search ends. What is written to it was measured before.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.object cimport PyObject
-from libc.string cimport memcpy
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject_Hash
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.string cimport memcmp, memcpy
+
+from fastpath.values import MARK_BYTES
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
 cdef uint64_t _C1 = 0x87C37B91114253D5
 cdef uint64_t _C2 = 0x4CF5AD432745937F
+cdef long long _NEVER_MS = -(1 << 63)
 
 cdef enum:
     ON_STACK = 1024  # bytes of content hashed without an allocation
@@ -44,22 +48,30 @@ def murmur3(bytes data not None, uint32_t seed=0):
     return PyBytes_FromStringAndSize(<const char *>out, 16)
 
 
-@cython.final
-@cython.freelist(64)
-cdef class Seen:
-    pass
+if MARK_BYTES != ROOM:
+    raise ImportError("fastpath.dedupe was built for another MARK_BYTES; build it again")
 
 
 @cython.final
 cdef class LocalFilter:
 
-    def __init__(self, Py_ssize_t capacity):
+    def __cinit__(self, Py_ssize_t capacity):
+        cdef Py_ssize_t cells = 2
         if capacity < 1:
             raise ValueError("a filter holds at least one mark")
-        self._capacity = capacity
-        self._seen = {}
-        self._order = []
-        self._oldest = 0
+        if capacity > 1 << 30:
+            raise MemoryError
+        while cells < 2 * capacity:
+            cells *= 2
+        self._capacity, self._mask = capacity, <uint32_t>(cells - 1)
+        self._kept = <Kept *>PyMem_Calloc(capacity, sizeof(Kept))
+        self._cells = <uint64_t *>PyMem_Calloc(cells, sizeof(uint64_t))
+        if self._kept is NULL or self._cells is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self._kept)
+        PyMem_Free(self._cells)
 
     def get(self, str mark not None, long long now_ms):
         return self.find(mark, now_ms)
@@ -68,35 +80,80 @@ cdef class LocalFilter:
         self.keep(mark, value, expires_ms)
 
     def __len__(self):
-        return len(self._seen)
+        return self._count
 
     cdef str find(self, str mark, long long now_ms):
-        cdef PyObject *found = PyDict_GetItem(self._seen, mark)
-        if found is NULL or (<Seen>found).expires_ms <= now_ms:
+        cdef Py_ssize_t size
+        cdef const char *text = PyUnicode_AsUTF8AndSize(mark, &size)
+        cdef Kept *kept = self._look(_folded(mark), text, size)
+        if kept is NULL or kept.expires_ms <= now_ms:
             return None
-        return (<Seen>found).value
+        return PyUnicode_DecodeUTF8(kept.text + kept.mark_size, kept.value_size, NULL)
 
     cdef int keep(self, str mark, str value, long long expires_ms) except -1:
-        cdef PyObject *found = PyDict_GetItem(self._seen, mark)
-        cdef Seen seen
-        if found is not NULL:
-            seen = <Seen>found
-        else:
-            seen = Seen.__new__(Seen)
-            self._make_room(mark)
-            self._seen[mark] = seen
-        seen.value = value
-        seen.expires_ms = expires_ms
+        cdef Py_ssize_t size, value_size
+        cdef const char *text = PyUnicode_AsUTF8AndSize(mark, &size)
+        cdef const char *value_text = PyUnicode_AsUTF8AndSize(value, &value_size)
+        cdef uint32_t hash = _folded(mark)
+        cdef Kept *kept = self._look(hash, text, size)
+        if size > ROOM or value_size > ROOM - size:
+            if kept is not NULL:
+                kept.expires_ms = _NEVER_MS
+            return 0
+        if kept is NULL:
+            kept = self._new(hash)
+            kept.mark_size = <unsigned char>size
+            memcpy(kept.text, text, size)
+        memcpy(kept.text + size, value_text, value_size)
+        kept.value_size = <unsigned char>value_size
+        kept.expires_ms = expires_ms
         return 0
 
-    cdef int _make_room(self, str mark) except -1:
-        if len(self._order) < self._capacity:
-            self._order.append(mark)
-            return 0
-        del self._seen[self._order[self._oldest]]
-        self._order[self._oldest] = mark
-        self._oldest = (self._oldest + 1) % self._capacity
-        return 0
+    cdef Kept *_look(self, uint32_t hash, const char *mark, Py_ssize_t size) noexcept:
+        """What stands under the mark, NULL if nothing does."""
+        cdef uint32_t at = hash & self._mask
+        cdef Kept *kept
+        while self._cells[at]:
+            if self._cells[at] >> 32 == hash:
+                kept = self._kept + (<uint32_t>self._cells[at] - 1)
+                if kept.mark_size == size and memcmp(kept.text, mark, size) == 0:
+                    return kept
+            at = (at + 1) & self._mask
+        return NULL
+
+    cdef Kept *_new(self, uint32_t hash) noexcept:
+        """Room for a mark that is not there; that of the oldest if all is taken."""
+        cdef Py_ssize_t number = self._count
+        cdef uint32_t at = hash & self._mask
+        if self._count == self._capacity:
+            number = self._oldest
+            self._oldest = (self._oldest + 1) % self._capacity
+            self._forget(number)
+        else:
+            self._count += 1
+        while self._cells[at]:
+            at = (at + 1) & self._mask
+        self._cells[at] = <uint64_t>hash << 32 | <uint64_t>(number + 1)
+        self._kept[number].hash = hash
+        return self._kept + number
+
+    cdef void _forget(self, Py_ssize_t number) noexcept:
+        """Frees the cell of a place, and draws those behind it that looked past it nearer to where they are looked for."""
+        cdef uint32_t hole = self._kept[number].hash & self._mask, at
+        while <uint32_t>self._cells[hole] != <uint32_t>(number + 1):
+            hole = (hole + 1) & self._mask
+        at = (hole + 1) & self._mask
+        while self._cells[at]:
+            if ((at - <uint32_t>(self._cells[at] >> 32)) & self._mask) >= ((at - hole) & self._mask):
+                self._cells[hole] = self._cells[at]
+                hole = at
+            at = (at + 1) & self._mask
+        self._cells[hole] = 0
+
+
+cdef inline uint32_t _folded(str mark) except? 0:
+    cdef Py_hash_t hash = PyObject_Hash(mark)
+    return <uint32_t>(<uint64_t>hash ^ <uint64_t>hash >> 32)
 
 
 cdef int hash_fields(const char **field, Py_ssize_t *size, unsigned char *out) except -1:

@@ -12,6 +12,7 @@ UNMATCHED = "unmatched"  # Route.rule where no rule matched
 MEMO_MAX = 65_536  # decisions a router remembers: types come from callers, so they must not pile up for good
 COURSES_MAX = 4_096  # courses remembered for a template: types and languages come from callers
 ENTRY_OVERHEAD = 256  # bytes that an entry of a render cache costs beside its data and content
+MARK_BYTES = 112  # of a mark and its value in UTF-8: what is longer is not remembered by a LocalFilter
 SIGHTS = 65_536  # inputs seen once that a render cache knows again, about; a power of two
 
 

@@ -5,9 +5,12 @@ The filter only ever says what it was told: forgetting costs a question to Redis
 
 from collections import OrderedDict
 
+from fastpath.values import MARK_BYTES
+
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _C1 = 0x87C3_7B91_1142_53D5
 _C2 = 0x4CF5_AD43_2745_937F
+_NEVER_MS = -(1 << 63)
 
 
 def content_hash(recipient: bytes, type: str, template: str, version: int, data: bytes) -> bytes:
@@ -61,7 +64,10 @@ def _finish(value: int) -> int:
 
 
 class LocalFilter:
-    """Marks seen lately, at most `capacity`; the one first put in is the first forgotten."""
+    """Marks seen lately, at most `capacity`; the one first put in is the first forgotten.
+
+    A mark and a value that take more than MARK_BYTES together are not remembered.
+    """
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
@@ -76,6 +82,10 @@ class LocalFilter:
 
     def put(self, mark: str, value: str, expires_ms: int) -> None:
         """Remember `value` until `expires_ms`; what stood there is replaced and keeps its place in the queue."""
+        if len(mark.encode()) + len(value.encode()) > MARK_BYTES:
+            if mark not in self._seen:
+                return
+            value, expires_ms = "", _NEVER_MS  # what it replaces does not hold any more
         if mark not in self._seen and len(self._seen) >= self._capacity:
             self._seen.popitem(last=False)
         self._seen[mark] = (value, expires_ms)

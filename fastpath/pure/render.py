@@ -78,7 +78,9 @@ class RenderCache:
         self._hits = self._misses = self._bytes = 0
 
     def render(self, key: tuple[Hashable, ...], compiled: Compiled, data: bytes) -> bytes:
-        """`compiled.render` of a JSON object, twice at the most for equal input that comes often. `key` names the template: name, version, language, channel.
+        """`compiled.render` of a JSON object, twice at the most for equal input that comes often.
+
+        `key` names the template: name, version, language, channel.
 
         Raises:
             VariableMissing, RenderFailed: as `Compiled.render`; RenderFailed also for what is no JSON object.

@@ -1,7 +1,10 @@
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastpath.values import MARK_BYTES
 from tests.unit.fastpath.twins import NATIVE, PURE, TEXT, THOROUGH, Implementation
 
 CONTENT = (b"usr_456", "order_shipped", "order", 3, b'{"id":1}')
@@ -69,6 +72,20 @@ def test_a_filter_holds_something(fast: Implementation) -> None:
         fast.dedupe.LocalFilter(0)
 
 
+def test_what_is_long_is_not_remembered_and_nothing_stale_in_its_place(fast: Implementation) -> None:
+    seen = fast.dedupe.LocalFilter(3)
+    fits, longer = "ä" * (MARK_BYTES // 4), "ä" * (MARK_BYTES // 4) + "x"
+    seen.put(fits, fits, 10)
+    assert seen.get(fits, 0) == fits
+    seen.put(longer, fits, 10)
+    seen.put("x" * 5000, "", 10)
+    assert (seen.get(longer, 0), seen.get("x" * 5000, 0), len(seen)) == (None, None, 1)
+    seen.put(fits, longer, 10)
+    assert (seen.get(fits, 0), len(seen)) == (None, 1)
+    seen.put(fits, "short", 10)
+    assert (seen.get(fits, 0), len(seen)) == ("short", 1)
+
+
 STEPS = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 5), st.integers(0, 5)), max_size=40)
 
 
@@ -81,3 +98,18 @@ def test_twins_remember_alike(capacity: int, steps: list[tuple[str, int, int]]) 
             each.put(mark, f"{mark}{expires}", expires)
         assert [native.get(mark, now) for mark in "abcdef"] == [pure.get(mark, now) for mark in "abcdef"]
         assert len(native) == len(pure)
+
+
+@THOROUGH
+@given(st.integers(1, 300), st.integers(0, 2**32), st.integers(1, 6))
+def test_twins_forget_alike(capacity: int, seed: int, spread: int) -> None:
+    """Long runs, so that the table fills, wraps around and closes gaps."""
+    dice = random.Random(seed)
+    native, pure = NATIVE.dedupe.LocalFilter(capacity), PURE.dedupe.LocalFilter(capacity)
+    marks = [f"mark {i}" for i in range(spread * capacity)]
+    for step in range(4 * capacity):
+        mark = dice.choice(marks)
+        for each in (native, pure):
+            each.put(mark, str(step), 10)
+    assert [native.get(mark, 0) for mark in marks] == [pure.get(mark, 0) for mark in marks]
+    assert len(native) == len(pure)
