@@ -8,6 +8,7 @@ from contextlib import suppress
 from core.streams import Entry
 
 FAIR_TURN = 16  # every so many slices the order is reversed, so that low is never starved for good
+FEW = 8  # records that come one by one, and leave nothing unread behind them
 BURIAL_S = 60.0  # how often dead consumers without entries are looked for
 
 
@@ -28,6 +29,7 @@ class Lane:
         self._full_slices = 0  # in a row
         self._let_by = asyncio.Event()
         self._let_by.set()
+        self._quiet_until = 0.0
         self._buried_at = time.monotonic()
 
     def readable(self, concurrency: int) -> list[str]:
@@ -36,6 +38,19 @@ class Lane:
             return self.sources[:1]
         self._turn = (self._turn + 1) % FAIR_TURN
         return self.sources if self._turn else self.sources[::-1]
+
+    def note_nothing(self, seconds: float) -> None:
+        """A look found nothing due and nothing unread: the next one is worth its round trip after so many seconds."""
+        self._quiet_until = time.monotonic() + seconds
+
+    def note_arrival(self, records: int) -> None:
+        """So many were waited for and came; where many come, more have come behind them."""
+        if records > FEW:
+            self._quiet_until = 0.0
+
+    def quiet_ms(self) -> int:
+        """Milliseconds for which a look is not worth its round trip: what comes is waited for. 0: look."""
+        return max(int((self._quiet_until - time.monotonic()) * 1000), 0)
 
     def is_urgent(self, entries: list[Entry]) -> bool:
         """Whether a slice begins with the most urgent there is."""

@@ -243,12 +243,18 @@ class StationLoop:
         if not await lane.let_by(BLOCK_MS / 1000):
             return []
         full, sources = lane.full(self._concurrency), lane.readable(self._concurrency)
-        found = await self._streams.take(sources, now_ms, self._budget)
-        lane.note_slice(sum(entry.records for entry in found), self._budget)
-        if full and not found:  # no read that blocks: a hand that is free meanwhile would wait for its end
-            await lane.hand_freed(self._concurrency, URGENT_S)
-            return []
-        return found or await self._streams.wait_for_new(sources, BLOCK_MS)
+        if full or not lane.quiet_ms():
+            found = await self._streams.take(sources, now_ms, self._budget)
+            lane.note_slice(_records(found), self._budget)
+            if found:
+                return found
+            if full:  # no read that blocks: a hand that is free meanwhile would wait for its end
+                await lane.hand_freed(self._concurrency, URGENT_S)
+                return []
+            lane.note_nothing(BLOCK_MS / 1000)
+        found = await self._streams.wait_for_new(sources, lane.quiet_ms() or 1)
+        lane.note_arrival(_records(found))
+        return found
 
     async def _adopt(self, lane: Lane, now_ms: int) -> list[Entry]:
         adopted: list[Entry] = []
@@ -268,7 +274,7 @@ class StationLoop:
             else:
                 if not lane.is_urgent(entries):
                     await self._turns.wait()
-                BATCH_ITEMS.observe((self.station,), sum(entry.records for entry in entries))
+                BATCH_ITEMS.observe((self.station,), _records(entries))
                 settlements = await self._handle(batch)
             await self._settle(settlements)
         except Exception:
@@ -303,6 +309,10 @@ class StationLoop:
 
     def _complain(self, error: Exception, pause_s: float) -> None:
         log.warning("waiting %.1f s: %s", pause_s, error, extra={"station": self.station})
+
+
+def _records(entries: Sequence[Entry]) -> int:
+    return sum(entry.records for entry in entries)
 
 
 def _lanes(partition: int, sources: list[str], apart: bool) -> list[Lane]:

@@ -270,6 +270,30 @@ async def test_a_bug_in_a_lane_ends_the_process_instead_of_leaving_the_lane_unre
     assert await members.list_members(store, "dispatcher") == []
 
 
+async def test_what_is_due_is_found_while_others_come_one_by_one(store: Store) -> None:
+    """A lane waits for those without looking for what is due; but not for ever."""
+
+    class Later(Notebook):
+        async def handle(self, batch: Batch) -> list[Settlement]:
+            first = [e for e in batch.entries if unpack_frame(e.frame)[0].type == "later" and not e.waiting]
+            rest = [e for e in batch.entries if e not in first]
+            done = await super().handle(Batch(batch.partition, rest, batch.settle))
+            return done + [Settlement(e, waits=(Wait(e.frame, 1, 0),)) for e in first]
+
+    book = Later()
+    streams = Streams(store)
+    async with running(store, book, partitions=1) as loop:
+        await eventually(lambda: bool(loop.living), 10)
+        await streams.append([Append(keys.inbound(0, Priority.HIGH), frame("later"))])
+        for _ in range(200):
+            await streams.append([Append(keys.inbound(0, Priority.HIGH), frame("other"))])
+            await asyncio.sleep(0.02)
+            if "later" in book.seen:
+                break
+    assert "later" in book.seen
+    assert book.seen.count("other") > 1
+
+
 async def test_a_hand_that_is_free_again_is_used_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(station, "BLOCK_MS", 60_000)  # whoever blocks on the urgent stream while hands are full stays there
 
@@ -284,8 +308,9 @@ async def test_a_hand_that_is_free_again_is_used_at_once(store: Store, monkeypat
     async with running(store, book, partitions=1, concurrency=2, budget=1):
         await eventually(lambda: len(book.seen) == len(names), 10)
         monkeypatch.undo()
-        await Streams(store).append([Append(keys.inbound(0, Priority.LOW), frame("last"))])  # ends the idle lane's block
-    assert sorted(book.seen) == sorted([*names, "last"])
+        last = [f"last{i}" for i in range(lane.FEW + 1)]  # so many end the idle lane's wait, and its quiet time
+        await Streams(store).append([Append(keys.inbound(0, Priority.LOW), frame(*last))])
+    assert sorted(book.seen) == sorted([*names, *last])
 
 
 async def test_an_urgent_one_is_read_while_all_hands_are_full(store: Store) -> None:

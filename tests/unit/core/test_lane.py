@@ -2,7 +2,7 @@
 
 import asyncio
 
-from core.lane import FAIR_TURN, Lane
+from core.lane import FAIR_TURN, FEW, Lane
 from core.streams import Entry
 
 SOURCES = ["critical", "high", "medium", "low"]
@@ -88,3 +88,15 @@ def test_a_lane_knows_how_many_entries_of_a_stream_it_holds() -> None:
     lane.admit([entry("1-0"), entry("2-0"), entry("3-0", waiting=True)])
     lane.set_back(entry("4-0"), 1000)
     assert (lane.holds("low"), lane.holds("high")) == (3, 0)
+
+
+def test_a_lane_that_is_quiet_waits_for_what_comes_until_it_is_time_to_look_or_much_comes() -> None:
+    lane = Lane(0, SOURCES)
+    assert lane.quiet_ms() == 0
+    lane.note_nothing(100.0)
+    lane.note_arrival(FEW)
+    assert 90_000 < lane.quiet_ms() <= 100_000
+    lane.note_arrival(FEW + 1)
+    assert lane.quiet_ms() == 0
+    lane.note_nothing(0.0)
+    assert lane.quiet_ms() == 0
