@@ -18,7 +18,7 @@ from core.model import Channel, Class, Part, Platform, Priority
 from core.settings import Settings
 from fastpath import Record, pack_parts, record
 from fastpath.layout import DELIVERY
-from senders import apns, fcm, sendgrid, sendgrid_body, smtp, twilio
+from senders import apns, fcm, mime, sendgrid, sendgrid_body, smtp, twilio
 from senders.email import open_email
 from senders.google_token import GoogleToken
 from senders.provider import Carrier, Message
@@ -135,8 +135,8 @@ async def email_requests(settings: Settings, messages: Sequence[Message]) -> lis
 
 async def smtp_requests(settings: Settings, messages: Sequence[Message]) -> list[rivals.Request]:
     """E-mails as they go over the wire."""
-    made = [(message, smtp.compose(message, settings.email_from, "example.com")) for message in messages]
-    return [rivals.Request(message.record.address, {}, mail.as_bytes(policy=smtp.POLICY)) for message, mail in made]
+    composer = mime.Composer(settings.email_from, parseaddr(settings.email_from)[1].rpartition("@")[2])
+    return [rivals.Request(to, {}, composer.compose(message, to)) for message in messages for to in (message.record.address,)]
 
 
 def _mail_server(settings: Settings) -> AbstractAsyncContextManager[rivals.Rival]:

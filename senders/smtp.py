@@ -6,19 +6,17 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
-from email.utils import formatdate, parseaddr
+from email.utils import parseaddr
 
 import aiosmtplib
 from aiosmtplib import SMTP, SMTPResponseException
 
 from core.errors import ConfigError
-from core.model import ErrorClass, Part
+from core.model import ErrorClass
 from core.settings import Settings, SmtpSettings
 from senders import answers
 from senders.http import CONNECT, NO_ANSWER
+from senders.mime import Composer
 from senders.provider import Answer, Desk, Message, delivered, fault
 from senders.tracing import calling
 from senders.turnstile import Turnstile, one_by_one
@@ -30,9 +28,17 @@ IMPLICIT_TLS_PORT = 465
 
 NO_SMTPUTF8 = "5.6.7"  # RFC 6531: the server cannot take an address that is not ASCII
 
-POLICY = SMTP_POLICY.clone(cte_type="7bit")  # any server takes that, with or without 8BITMIME
 _ENHANCED = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\b")
 _QUEUED = re.compile(r"queued as <?([\w.@-]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """What is handed over: to whom (the domain in ASCII), the e-mail, and what it is called where the server gives no name."""
+
+    target: str
+    content: bytes
+    message_id: str
 
 
 @dataclass(slots=True)
@@ -58,11 +64,14 @@ class Smtp:
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigError if there is no sender address."""
         own = settings.smtp
-        self._sender = own.from_ or settings.email_from
-        self._envelope = parseaddr(self._sender)[1]
+        sender = own.from_ or settings.email_from
+        self._envelope = parseaddr(sender)[1]
         if "@" not in self._envelope:
             raise ConfigError("TIDINGS_EMAIL_FROM: e-mail needs a sender address, e.g. Shop <news@shop.example>")
-        self._domain = _ascii_domain(self._envelope).rpartition("@")[2]
+        try:
+            self._composer = Composer(sender, _ascii_domain(self._envelope).rpartition("@")[2])
+        except ValueError as error:
+            raise ConfigError(f"TIDINGS_EMAIL_FROM: cannot be a header: {error}") from error
         self._own = own
         self._idle: list[_Idle] = []
         self._turnstile = Turnstile(CONNECTIONS)
@@ -79,24 +88,29 @@ class Smtp:
 
     async def _attempt(self, message: Message) -> Answer:
         try:
-            mail = compose(message, self._sender, self._domain)
+            letter = self._letter(message)
         except ValueError as error:
             return fault(ErrorClass.PERMANENT, "invalid_message", answers.words(str(error), message.record.address))
         with calling(self.name, "SMTP", [message], self._place) as call:
-            answer = await self._converse(mail, message.record.address)
+            answer = await self._converse(letter, message.record.address)
             call.answered(answer.error_class, code=answer.code)
         return answer
 
-    async def _converse(self, mail: EmailMessage, address: str) -> Answer:
+    def _letter(self, message: Message) -> _Letter:
+        target = _ascii_domain(message.record.address)
+        content = self._composer.compose(message, target, utf8=not target.isascii())
+        return _Letter(target, content, self._composer.message_id(message))
+
+    async def _converse(self, letter: _Letter, address: str) -> Answer:
         client = self._kept()
         if client is not None:
             stage = _Stage()
-            answer = await self._deliver(client, mail, address, stage)
+            answer = await self._deliver(client, letter, address, stage)
             if stage.sender or client.is_connected or answer.error_class is not ErrorClass.TEMPORARY:
                 return answer
             # The server hung up on the kept connection before it was told anything: once more on a new one.
         client = new_client(self._own)
-        return await self._deliver(client, mail, address, _Stage())
+        return await self._deliver(client, letter, address, _Stage())
 
     def _kept(self) -> SMTP | None:
         while self._idle:
@@ -106,13 +120,13 @@ class Smtp:
             idle.client.close()
         return None
 
-    async def _deliver(self, client: SMTP, mail: EmailMessage, address: str, stage: _Stage) -> Answer:
+    async def _deliver(self, client: SMTP, letter: _Letter, address: str, stage: _Stage) -> Answer:
         """One e-mail over one connection, which is kept afterwards if it is still of use."""
         try:
             if not client.is_connected:
                 await client.connect()
             stage.connected = True
-            answer = await self._say(client, mail, address, stage)
+            answer = await self._say(client, letter, stage)
         except SMTPResponseException as error:
             answer = refusal(error, address, stage.connected and not stage.sender)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
@@ -122,10 +136,9 @@ class Smtp:
             await self._keep(client, clean=answer.error_class is ErrorClass.NONE)
         return answer
 
-    async def _say(self, client: SMTP, mail: EmailMessage, address: str, stage: _Stage) -> Answer:
-        target = _ascii_domain(address)
+    async def _say(self, client: SMTP, letter: _Letter, stage: _Stage) -> Answer:
         options: list[str] = []
-        if not target.isascii():
+        if not letter.target.isascii():
             if client.is_ehlo_or_helo_needed:
                 await client.ehlo()
             if not client.supports_extension("smtputf8"):
@@ -134,11 +147,11 @@ class Smtp:
         encoding = "utf-8" if options else "ascii"
         await client.mail(self._envelope, options=options, encoding=encoding)
         stage.sender = True
-        await client.rcpt(target, encoding=encoding)
+        await client.rcpt(letter.target, encoding=encoding)
         stage.data = True
-        reply = await client.data(mail.as_bytes(policy=POLICY.clone(utf8=bool(options))))
+        reply = await client.data(letter.content)
         queued = _QUEUED.search(reply.message)
-        return delivered(queued[1] if queued else str(mail["Message-ID"]), code=str(reply.code))
+        return delivered(queued[1] if queued else letter.message_id, code=str(reply.code))
 
     async def _keep(self, client: SMTP, *, clean: bool) -> None:
         try:
@@ -163,29 +176,6 @@ def new_client(own: SmtpSettings) -> SMTP:
         use_tls=implicit,
         start_tls=None if implicit else own.starttls,
     )
-
-
-def compose(message: Message, sender: str, domain: str) -> EmailMessage:
-    """The MIME message; its Message-ID is the notification's id at our domain.
-
-    Raises:
-        ValueError: an address or the subject cannot be a header.
-    """
-    mail = EmailMessage(policy=POLICY)
-    mail["From"] = sender
-    local, _, host = _ascii_domain(message.record.address).rpartition("@")
-    mail["To"] = Address(username=local, domain=host)
-    mail["Subject"] = message.subject
-    mail["Date"] = formatdate()
-    mail["Message-ID"] = f"<{message.id}.{message.record.device}@{domain}>"
-    text, html = message.text(Part.TEXT), message.text(Part.HTML)
-    if text or not html:
-        mail.set_content(text)
-        if html:
-            mail.add_alternative(html, subtype="html")
-    else:
-        mail.set_content(html, subtype="html")
-    return mail
 
 
 def refusal(error: SMTPResponseException, address: str, ours: bool) -> Answer:
