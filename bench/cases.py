@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from email.utils import parseaddr
-from urllib.parse import quote, urlencode
+from logging import getLogger
+from urllib.parse import quote
 
 from sendgrid.helpers.mail import From
+from twilio.http import HttpClient
 
 from bench import rivals
 from core.ids import new_id
@@ -73,27 +75,12 @@ def deliveries(case: Case, count: int) -> list[Record]:
 
 
 async def sms_requests(settings: Settings, messages: Sequence[Message]) -> list[rivals.Request]:
-    """Twilio's form."""
-    own = settings.twilio
+    """Twilio's form, with the headers of its client."""
+    own, form = settings.twilio, twilio.Form(settings)
     url = f"{own.base_url}/2010-04-01/Accounts/{own.account_sid}/Messages.json"
-    login = rivals.basic(own.account_sid, own.auth_token.get_secret_value())
-    head = {"Authorization": login, "Content-Type": "application/x-www-form-urlencoded"}
-    callback = settings.web_public_url + twilio.CALLBACK_PATH
-    return [
-        rivals.Request(
-            url,
-            head,
-            urlencode(
-                {
-                    "To": message.record.address,
-                    "From": own.from_number,
-                    "Body": message.text(Part.TEXT),
-                    "StatusCallback": f"{callback}?n={message.id}",
-                }
-            ).encode(),
-        )
-        for message in messages
-    ]
+    head = twilio.new_client(own, HttpClient(getLogger(), is_async=True)).get_headers("POST", None)
+    head["Authorization"] = twilio.login(own.account_sid, own.auth_token.get_secret_value())
+    return [rivals.Request(url, head, form.of(message, message.text(Part.TEXT))) for message in messages]
 
 
 async def fcm_requests(settings: Settings, messages: Sequence[Message]) -> list[rivals.Request]:

@@ -4,7 +4,6 @@ What a provider's rate is compared with in bench/providers.py; nothing of tiding
 """
 
 import asyncio
-import base64
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -40,11 +39,6 @@ class Rival(Protocol):
             Refused: one was not taken.
         """
         ...
-
-
-def basic(user: str, password: str) -> str:
-    """The authorization header's value."""
-    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 async def offer(rival: Rival, requests: Sequence[Request], calls: int) -> None:

@@ -14,6 +14,8 @@ def segments(text: str) -> int:
     """The number of segments that `text` is sent in; 0 for an empty one."""
     if not text:
         return 0
+    if _BASIC.issuperset(text):  # nearly always; the others cost a look at each character
+        return 1 if len(text) <= SEPTETS[0] else -(-len(text) // SEPTETS[1])
     if all(c in _BASIC or c in _EXTENDED for c in text):
         return _parts([2 if c in _EXTENDED else 1 for c in text], *SEPTETS)
     return _parts([len(c.encode("utf-16-be")) // 2 for c in text], *UNITS)

@@ -1,21 +1,21 @@
-"""Twilio: an SMS in each call, by its own asynchronous client. What arrived is told by its status callbacks."""
+"""Twilio: an SMS in each call, by its own client over a transport of ours. What arrived is told by its status callbacks."""
 
 import base64
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus
 
-import aiohttp
 import orjson
-from twilio.http.async_http_client import AsyncTwilioHttpClient
+from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
-from core.model import ErrorClass, Part
-from core.settings import Settings
+from core.model import Part
+from core.settings import Settings, TwilioSettings
 from senders import answers
-from senders.http import TIMEOUT_S, new_session, place_of, unanswered
+from senders.http import new_session, place_of, post
 from senders.provider import Answer, Desk, Message, fault, sent
 from senders.segments import segments
 from senders.tracing import Call, calling
@@ -23,50 +23,58 @@ from senders.turnstile import Turnstile, one_by_one
 
 CALLS = 50  # in flight at once; Twilio queues by sending number, so more would not arrive earlier
 CALLBACK_PATH = "/webhooks/twilio"  # gateway/web listens there
+API = "https://api.twilio.com"
 
 
-class Refused(Exception):
-    """Twilio answered, and it was no success. (The client's own exceptions lose the headers.)"""
+class Unanswered(Exception):
+    """There was no reply, and `answer` says what that means."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: str) -> None:
-        super().__init__(f"HTTP {status}")
-        self.status = status
-        self.headers = headers
-        self.body = body
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.reason)
+        self.answer = answer
 
 
-class RebasedClient(AsyncTwilioHttpClient):  # type: ignore[misc]  # twilio ships no types
-    """Twilio's HTTP client towards another base address, with a time limit (its own has none) and without its logs."""
+class Transport(HttpClient):  # type: ignore[misc]  # twilio ships no types
+    """The client's HTTP towards another base address: with a time limit (its own has none), without its logs."""
 
     def __init__(self, base_url: str) -> None:
-        super().__init__(pool_connections=False)
-        self.session: aiohttp.ClientSession = new_session(CALLS)
-        self._base = urlsplit(base_url)
+        super().__init__(logging.getLogger("tidings.senders"), is_async=True)
+        self._session = new_session(CALLS)
+        self._base_url = base_url
+        self._auth: tuple[str, str] | None = None
+        self._login = ""
 
-    async def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
-        """As its parent's; scheme and host are those of the base address.
+    async def request(
+        self, _: str, url: str, *, data: bytes, headers: dict[str, str], auth: tuple[str, str], **__: Any
+    ) -> Response:
+        """Posts `data` to the path of `url`; the client sees to headers and login.
 
         Raises:
-            Refused: the answer was no success.
+            Unanswered: there was no reply.
         """
-        path = urlsplit(url)
-        url = path._replace(scheme=self._base.scheme, netloc=self._base.netloc, path=self._base.path + path.path).geturl()
-        user, password = kwargs.pop("auth")
-        login = base64.b64encode(f"{user}:{password}".encode()).decode()  # its parent's way of it is deprecated by aiohttp
-        headers = {**kwargs.pop("headers"), "Authorization": f"Basic {login}"}
-        form = urlencode(kwargs.pop("data"), doseq=True).encode()  # aiohttp's own way of it costs three times as much
-        response = await super().request(
-            method, url, *args, **{**kwargs, "data": form, "headers": headers, "timeout": TIMEOUT_S}
-        )
-        if response.status_code >= 300:
-            raise Refused(response.status_code, response.headers, response.text)
-        return response
+        if auth != self._auth:
+            self._auth, self._login = auth, login(*auth)
+        headers["Authorization"] = self._login
+        reply = await post(self._session, url.replace(API, self._base_url, 1), data, headers)
+        if isinstance(reply, Answer):
+            raise Unanswered(reply)
+        return Response(reply.status, reply.body.decode(errors="replace"), reply.headers)
 
-    def log_request(self, kwargs: Mapping[str, Any]) -> None:
-        """Says nothing: its parent would log headers and URLs."""
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._session.close()
 
-    def log_response(self, status_code: int, response: Any) -> None:
-        """Says nothing."""
+
+class Form:
+    """Writes the form of each SMS of an account."""
+
+    def __init__(self, settings: Settings) -> None:
+        callback = f"{settings.web_public_url}{CALLBACK_PATH}?n="
+        self._same = f"&From={quote_plus(settings.twilio.from_number)}&StatusCallback={quote_plus(callback)}"
+
+    def of(self, message: Message, text: str) -> bytes:
+        """To whom, what, from which number, and where to tell what became of it: that address ends with the message's id."""
+        return f"To={quote_plus(message.record.address)}&Body={quote_plus(text)}{self._same}{message.id}".encode()
 
 
 class Twilio:
@@ -76,16 +84,10 @@ class Twilio:
 
     def __init__(self, settings: Settings) -> None:
         own = settings.twilio
-        self._http = RebasedClient(own.base_url)
-        client = Client(
-            own.account_sid,
-            own.auth_token.get_secret_value(),
-            http_client=self._http,
-            environment={"TWILIO_REGION": ""},  # not empty: it would read the process's environment
-        )
-        self._messages = client.messages  # loads a large package: now, and not when the first SMS is urgent
-        self._from = own.from_number
-        self._callback = settings.web_public_url + CALLBACK_PATH
+        self._transport = Transport(own.base_url)
+        self._client = new_client(own, self._transport)
+        self._url = f"{API}/2010-04-01/Accounts/{own.account_sid}/Messages.json"
+        self._form = Form(settings)
         self._place = place_of(own.base_url)
         self._turnstile = Turnstile(CALLS)
 
@@ -95,7 +97,7 @@ class Twilio:
 
     async def close(self) -> None:
         """See senders.provider.Carrier."""
-        await self._http.close()
+        await self._transport.close()
 
     async def _attempt(self, message: Message) -> Answer:
         with calling(self.name, "POST /2010-04-01/Accounts/{sid}/Messages.json", [message], self._place) as call:
@@ -103,33 +105,43 @@ class Twilio:
 
     async def _call(self, message: Message, call: Call) -> Answer:
         text = message.text(Part.TEXT)
+        # Not by its `messages`, which make an object with parsed dates of every reply: half of what an SMS costs.
         try:
-            taken = await self._messages.create_async(
-                to=message.record.address,
-                from_=self._from,
-                body=text,
-                status_callback=f"{self._callback}?{urlencode({'n': message.id})}",
-            )
-        except Refused as refused:
-            answer = answer_of(refused, message.record.address, int(time.time() * 1000))
-            call.answered(answer.error_class, code=answer.code, status=refused.status)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            answer = unanswered(error)
-            call.answered(answer.error_class, code=answer.code)
-        else:
-            answer = sent(taken.sid, code=str(taken.status), units=segments(text))
-            call.answered(ErrorClass.NONE, status=201)
+            reply = await self._client.request_async("POST", self._url, data=self._form.of(message, text))
+        except Unanswered as silence:
+            call.answered(silence.answer.error_class, code=silence.answer.code)
+            return silence.answer
+        answer = answer_of(reply, message.record.address, text, int(time.time() * 1000))
+        call.answered(answer.error_class, code=answer.code, status=reply.status_code)
         return answer
 
 
-def answer_of(refused: Refused, address: str, now_ms: int) -> Answer:
-    """The answer for a refusal: Twilio's own code and words."""
+def new_client(own: TwilioSettings, transport: HttpClient) -> Client:
+    """Twilio's client for the account."""
+    return Client(
+        own.account_sid,
+        own.auth_token.get_secret_value(),
+        http_client=transport,
+        environment={"TWILIO_REGION": ""},  # not empty: it would read the process's environment
+    )
+
+
+def login(user: str, password: str) -> str:
+    """The authorization header's value."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def answer_of(reply: Response, address: str, text: str, now_ms: int) -> Answer:
+    """The answer to an SMS that says `text`: Twilio's own id or code, and words."""
     try:
-        told = orjson.loads(refused.body)
-        code, message = str(told["code"]), str(told.get("message") or told.get("detail") or told.get("title") or "")
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        code, message = str(refused.status), f"HTTP {refused.status}"
-    error_class = answers.of_http(answers.TWILIO, code, refused.status)
-    headers = {name.lower(): value for name, value in refused.headers.items()}
-    wish = answers.retry_after_ms(headers.get("retry-after"), now_ms)
+        told = orjson.loads(reply.text)
+    except orjson.JSONDecodeError:
+        told = None
+    told = told if isinstance(told, dict) else {}
+    if reply.status_code < 300:
+        return sent(str(told.get("sid") or ""), code=str(told.get("status") or ""), units=segments(text))
+    code = str(told.get("code") or reply.status_code)
+    message = str(told.get("message") or told.get("detail") or told.get("title") or f"HTTP {reply.status_code}")
+    error_class = answers.of_http(answers.TWILIO, code, reply.status_code)
+    wish = answers.retry_after_ms(reply.headers.get("retry-after"), now_ms)
     return fault(error_class, answers.code_word(code), answers.words(message, address), retry_after_ms=wish)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 import senders.http
-import senders.twilio
 from core.errors import ConfigError
 from core.model import Channel, ErrorClass, Part, Status
 from core.settings import Settings
@@ -49,8 +48,7 @@ async def sandbox(folder: Path) -> AsyncIterator[Running]:
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hanging provider is given up on soon."""
-    for module in (senders.http, senders.twilio):
-        monkeypatch.setattr(module, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(senders.http, "TIMEOUT_S", 1.0)
 
 
 def sms(number: str, text: str = SMS[Part.TEXT]) -> Record:
