@@ -5,7 +5,7 @@ While all places of the turnstile are taken, groups go on filling: calls grow wi
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
 
@@ -58,14 +58,16 @@ class Batcher:
         if not messages:
             return
         share = _Share(desk, len(messages))
-        urgent: set[Hashable] = set()
+        found: dict[Hashable, list[_Place]] = {}
         for message in messages:
             key = self._key(message)
-            self._groups.setdefault(key, deque()).append((share, message))
-            if message.record.priority == Priority.CRITICAL:
-                urgent.add(key)
-        for key in {self._key(message): None for message in messages}:
-            self._look(key, key in urgent)
+            places = found.get(key)
+            if places is None:
+                places = found[key] = []
+            places.append((share, message))
+        for key, places in found.items():
+            self._groups.setdefault(key, deque()).extend(places)
+            self._look(key, _urgency(places) == Priority.CRITICAL)
         await share.over
         if share.failure is not None:
             raise share.failure
@@ -92,8 +94,7 @@ class Batcher:
 
     async def _call(self, key: Hashable) -> None:
         first = islice(self._groups.get(key, ()), self._max_items)  # those that it will take
-        urgency = min((message.record.priority for _, message in first), default=Priority.LOW)
-        async with self._turnstile.pass_(urgency):
+        async with self._turnstile.pass_(_urgency(first)):
             self._starting[key] -= 1
             await self._deliver(self._take(key))
 
@@ -132,8 +133,18 @@ class Batcher:
         await asyncio.gather(*self._calls, return_exceptions=True)
 
 
+def _urgency(places: Iterable[_Place]) -> int:
+    """That of the most urgent one."""
+    return min([message.record.priority for _, message in places], default=Priority.LOW)
+
+
 def _end(begun: Sequence[tuple[_Share, Sequence[Message]]], answers: Answers) -> None:
     """Ends what was begun; those of one `send` that share an answer in one step."""
+    total = sum([len(found) for _, found in begun])
+    if len(answers) == total and all([answer is answers[0] for answer in answers]):  # one call took them all, nearly always
+        for share, found in begun:
+            share.desk.end_all(found, answers[0])
+        return
     places = [(share, message) for share, found in begun for message in found]
     told = list(zip(places, answers, strict=True))
     for (share, _), group in groupby(told, lambda each: (each[0][0], id(each[1]))):

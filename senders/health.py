@@ -50,10 +50,13 @@ class Fading:
         return self._sum
 
     def _fade(self, now_ms: int) -> None:
-        left = 0.5 ** (max(now_ms - self._at_ms, 0) / self._half_life_ms)
+        passed_ms = now_ms - self._at_ms
+        if passed_ms <= 0:
+            return
+        left = 0.5 ** (passed_ms / self._half_life_ms)
         self._sum *= left
         self._count *= left
-        self._at_ms = max(now_ms, self._at_ms)
+        self._at_ms = now_ms
 
 
 class Health:

@@ -7,7 +7,7 @@ those of the same template, whose beginnings and ends are alike, or go alone.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -18,12 +18,14 @@ from senders.provider import Message
 
 CALL_MAX = 1_000  # personalizations
 SUBSTITUTIONS_MAX = 10_000  # bytes per personalization, tags included
-BODY_MAX = 20_000_000  # bytes of texts in a call; the limit is 30 MB for the whole
+BODY_MAX = 20_000_000  # bytes of contents in a call; the limit is 30 MB for the whole
 
 _NONCE = secrets.token_hex(6)  # no rendered text can hold a tag that nobody knows
 TAGS = {Part.HTML: f"-html{_NONCE}-", Part.TEXT: f"-text{_NONCE}-"}
 MIME = ((Part.TEXT, "text/plain"), (Part.HTML, "text/html"))  # in the order that SendGrid demands
-_TAG_BYTES = sum(len(tag) for tag in TAGS.values())
+_ROOM = SUBSTITUTIONS_MAX - sum(len(tag) for tag in TAGS.values())
+_HTML, _TEXT = int(Part.HTML), int(Part.TEXT)
+SHAPES: Sequence[Sequence[Part]] = ((), (Part.HTML,), (Part.TEXT,), (Part.HTML, Part.TEXT))  # which parts an e-mail has
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,64 +54,65 @@ class Bundle:
 
 def bundles(messages: Sequence[Message], batch_max: int = CALL_MAX) -> list[Bundle]:
     """Messages of one sender and class, divided into as few calls as the limits allow; order is kept within a call."""
-    found: list[Bundle] = []
-    shapes: dict[tuple[bool, bool], list[Message]] = {}
+    short: list[list[Message]] = [[] for _ in SHAPES]
+    long: list[list[Message]] = [[] for _ in SHAPES]
     for message in messages:
         said = message.parts
-        shapes.setdefault((bool(said.get(Part.HTML)), bool(said.get(Part.TEXT))), []).append(message)
-    for (html, text), group in shapes.items():
-        parts = [part for part, there in ((Part.HTML, html), (Part.TEXT, text)) if there]
-        plain = {part: Frame() for part in parts}
-        long: dict[tuple[str, int, str], list[Message]] = {}
-        short: list[Message] = []
-        for message in group:
-            if _fits(message, plain):
-                short.append(message)
-            else:
-                record = message.record
-                long.setdefault((record.template, record.version, record.language), []).append(message)
-        found += _divide(short, plain, batch_max)
-        for alike in long.values():
-            found += _divide_long(alike, parts, batch_max)
+        html, text = len(said.get(_HTML, b"")), len(said.get(_TEXT, b""))
+        kind = short if html + text <= _ROOM else long
+        kind[(1 if html else 0) + (2 if text else 0)].append(message)
+    found: list[Bundle] = []
+    for parts, few, many in zip(SHAPES, short, long, strict=True):
+        found += _divide(few, {part: Frame() for part in parts}, batch_max)
+        alike: dict[tuple[str, int, str], list[Message]] = {}
+        for message in many:
+            record = message.record
+            alike.setdefault((record.template, record.version, record.language), []).append(message)
+        for group in alike.values():
+            found += _divide_long(group, parts, batch_max)
     return found
 
 
 def _divide_long(messages: Sequence[Message], parts: Sequence[Part], batch_max: int) -> list[Bundle]:
     frames = {part: common([message.parts[part] for message in messages]) for part in parts}
-    together = [message for message in messages if _fits(message, frames)]
-    alone = [message for message in messages if not _fits(message, frames)]
+    together: list[Message] = []
+    alone: list[Message] = []
+    for message in messages:
+        left = sum(frame.left(message.parts[part]) for part, frame in frames.items())
+        (together if left <= _ROOM else alone).append(message)
     return _divide(together, frames, batch_max) + [bundle for message in alone for bundle in _divide([message], frames, 1)]
 
 
-def _fits(message: Message, frames: dict[Part, Frame]) -> bool:
-    said = message.parts
-    size = _TAG_BYTES
-    for part, frame in frames.items():
-        size += frame.left(said[part])
-    return size <= SUBSTITUTIONS_MAX
-
-
-def _divide(messages: Iterable[Message], frames: dict[Part, Frame], batch_max: int) -> list[Bundle]:
+def _divide(messages: Sequence[Message], frames: dict[Part, Frame], batch_max: int) -> list[Bundle]:
     """Calls of at most `batch_max`; an address stands in a call once (SendGrid refuses the whole call otherwise)."""
     calls: list[Bundle] = []
-    queue = list(messages)
+    queue = messages
     while queue:
-        taken: list[Message] = []
-        left: list[Message] = []
-        addresses: set[str] = set()
-        size = 0
-        for message in queue:
-            address = message.record.address.casefold()
-            length = sum(map(len, message.parts.values()))
-            if address in addresses or len(taken) == batch_max or (taken and size + length > BODY_MAX):
-                left.append(message)
-                continue
-            addresses.add(address)
-            taken.append(message)
-            size += length
+        taken, queue = _first_call(queue, batch_max)
         calls.append(Bundle(taken, frames if len(taken) > 1 else {p: Frame(taken[0].parts[p]) for p in frames}))
-        queue = left
     return calls
+
+
+def _first_call(queue: Sequence[Message], batch_max: int) -> tuple[Sequence[Message], Sequence[Message]]:
+    """Those that the first call takes, and those that are left."""
+    if len(queue) <= batch_max and sum([len(message.record.content) for message in queue]) <= BODY_MAX:
+        addresses = {message.record.address.casefold() for message in queue}
+        if len(addresses) == len(queue):
+            return queue, ()  # nearly always
+    taken: list[Message] = []
+    left: list[Message] = []
+    addresses = set()
+    size = 0
+    for message in queue:
+        record = message.record
+        address, length = record.address.casefold(), len(record.content)
+        if address in addresses or len(taken) == batch_max or (taken and size + length > BODY_MAX):
+            left.append(message)
+            continue
+        addresses.add(address)
+        taken.append(message)
+        size += length
+    return taken, left
 
 
 def common(texts: Sequence[bytes]) -> Frame:
@@ -173,7 +176,7 @@ def _text_of(bundle: Bundle, part: Part, same: bool) -> str:
 
 def personalization(message: Message, tagged: Sequence[tuple[Part, Frame]]) -> dict[str, object]:
     """One e-mail of the call, as the package's helper would say it; that costs ten times as much (a test compares the two)."""
-    record, said = message.record, message.parts
+    record = message.record
     entry: dict[str, object] = {
         "to": [{"email": record.address}],
         "custom_args": {"tidings_id": message.id, "tidings_device": str(record.device)},
@@ -181,5 +184,8 @@ def personalization(message: Message, tagged: Sequence[tuple[Part, Frame]]) -> d
     if subject := message.subject:
         entry["subject"] = subject
     if tagged:
-        entry["substitutions"] = {TAGS[part]: frame.middle(said[part]).decode() for part, frame in tagged}
+        said, own = message.parts, {}
+        for part, frame in tagged:
+            own[TAGS[part]] = frame.middle(said[part]).decode()
+        entry["substitutions"] = own
     return entry
