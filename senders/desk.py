@@ -68,13 +68,15 @@ class BatchDesk(Desk):
 
     def in_time(self, messages: Sequence[Message]) -> Sequence[Message]:
         """See senders.provider.Desk."""
-        now_ms = self._clock.now_ms()
+        return self._in_time(messages, self._clock.now_ms())
+
+    def _in_time(self, messages: Sequence[Message], now_ms: int) -> Sequence[Message]:
         late = overdue([message.record for message in messages], now_ms)
         if not late:
             return messages
         for message in [messages[i] for i in late]:
             tally = self._owners[message.place]
-            self._note(tally, [message.place - tally.first], after_expiry(message.record, now_ms))
+            self._note(tally, [message.place - tally.first], [message.record], after_expiry(message.record, now_ms))
         gone = set(late)
         return [message for i, message in enumerate(messages) if i not in gone]
 
@@ -98,8 +100,8 @@ class BatchDesk(Desk):
             return ()
         if self._lost:
             messages = [message for message in messages if not self._owners[message.place].lost]
-        messages = self.in_time(messages)
         now_ms = self._clock.now_ms()
+        messages = self._in_time(messages, now_ms)
         for message in messages:
             message.begun_ms = now_ms
         open_spans(messages, self._name)
@@ -113,13 +115,19 @@ class BatchDesk(Desk):
             for message in messages:
                 self._end_failed(message, answer, now_ms)
             return
-        for tally, group in groupby(messages, lambda message: self._owners[message.place]):
-            one, *others = group
-            indexes = tally.still_open([message.place - tally.first for message in (one, *others)])
+        for tally, share in self._by_entry(messages):
+            indexes = tally.still_open([message.place - tally.first for message in share])
             if indexes:
                 items = [tally.records[index] for index in indexes]
-                found = after_success(items, one.provider, answer, begun_ms=one.begun_ms, now_ms=now_ms)
-                self._note(tally, indexes, found)
+                found = after_success(items, share[0].provider, answer, begun_ms=share[0].begun_ms, now_ms=now_ms)
+                self._note(tally, indexes, items, found)
+
+    def _by_entry(self, messages: Sequence[Message]) -> list[tuple[Tally, Sequence[Message]]]:
+        """Neighbours that are of one entry, together."""
+        owners = self._owners
+        if len(messages) == 1:  # always, where each has a call of its own
+            return [(owners[messages[0].place], messages)]
+        return [(tally, list(group)) for tally, group in groupby(messages, lambda message: owners[message.place])]
 
     def _end_failed(self, message: Message, answer: Answer, now_ms: int) -> None:
         tally = self._owners[message.place]
@@ -137,14 +145,17 @@ class BatchDesk(Desk):
         if aftermath.letter is not None:
             metrics.DEAD_LETTERS.labels(self._name).inc()
             self._on_dead()
-        self._note(tally, tally.still_open([message.place - tally.first]), aftermath)
+        indexes = tally.still_open([message.place - tally.first])
+        if indexes:
+            self._note(tally, indexes, [message.record], aftermath)
 
-    def _note(self, tally: Tally, indexes: Sequence[int], aftermath: Aftermath) -> None:
-        if not indexes:
-            return
+    def _note(self, tally: Tally, indexes: Sequence[int], records: Sequence[Record], aftermath: Aftermath) -> None:
         tally.add_all(indexes, aftermath)
-        records = [tally.records[index] for index in indexes]
-        self._results.setdefault((records[0].priority, aftermath.status), []).extend(records)  # an entry has one priority
+        key = (records[0].priority, aftermath.status)  # an entry has one priority
+        results = self._results.get(key)
+        if results is None:
+            results = self._results[key] = []
+        results += records
         self._expect_saving(len(indexes))
 
     def _expect_saving(self, items: int) -> None:

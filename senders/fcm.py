@@ -20,6 +20,7 @@ from senders.turnstile import Turnstile, one_by_one
 CALLS = 100  # in flight at once
 TTL_MAX_S = 28 * 24 * 3600  # FCM keeps a message for at most four weeks
 _INSTALLATION = re.compile(r"[c-f][A-Za-z0-9_-]{21}")  # a Firebase installation id; registration tokens are far longer
+_INSTALLATION_LENGTH = 22
 _ERROR_TYPE = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 
 
@@ -83,10 +84,12 @@ def body(message: Message, data: dict[str, str], now_ms: int) -> bytes:
     A second attempt at a notification replaces the first on the device (its tag is the notification's id).
     """
     record = message.record
-    target = "fid" if _INSTALLATION.fullmatch(record.address) else "token"
+    address = record.address
+    target = "fid" if len(address) == _INSTALLATION_LENGTH and _INSTALLATION.fullmatch(address) else "token"
     urgent = record.priority <= Priority.HIGH
-    android: dict[str, object] = {"priority": "HIGH" if urgent else "NORMAL", "notification": {"tag": message.id}}
-    web: dict[str, object] = {"headers": {"Urgency": "high" if urgent else "normal"}, "notification": {"tag": message.id}}
+    tag = {"tag": message.id}
+    android: dict[str, object] = {"priority": "HIGH" if urgent else "NORMAL", "notification": tag}
+    web: dict[str, object] = {"headers": {"Urgency": "high" if urgent else "normal"}, "notification": tag}
     if record.expires_ms:
         ttl_s = min(max((record.expires_ms - now_ms) // 1000, 0), TTL_MAX_S)
         android["ttl"] = f"{ttl_s}s"
@@ -94,7 +97,7 @@ def body(message: Message, data: dict[str, str], now_ms: int) -> bytes:
     return orjson.dumps(
         {
             "message": {
-                target: record.address,
+                target: address,
                 "notification": {"title": message.text(Part.TITLE), "body": message.text(Part.BODY)},
                 "data": data,
                 "android": android,

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import functools
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class GoogleToken:
         self._session = requests.Session()
         self._request: Callable[..., Any] = functools.partial(Request(session=self._session), timeout=TIMEOUT_S)
         self._renewal = asyncio.Lock()
+        self._renew_s = 0.0  # seconds since the epoch; until then the token is good
 
     async def get(self) -> str:
         """A token that is good for some minutes.
@@ -51,11 +53,7 @@ class GoogleToken:
             self._credentials.token = None
 
     def _fresh(self) -> bool:
-        expiry = self._credentials.expiry
-        if not self._credentials.token or expiry is None:
-            return False
-        left = expiry - datetime.datetime.now(datetime.UTC).replace(tzinfo=None)  # google-auth's times are naive UTC
-        return bool(left.total_seconds() > RENEW_BEFORE_S)
+        return time.time() < self._renew_s and bool(self._credentials.token)
 
     def _renew(self) -> None:
         try:
@@ -66,6 +64,8 @@ class GoogleToken:
             if getattr(error, "retryable", False):
                 raise TokenUnavailable(f"the token endpoint has trouble: {error}") from error
             raise TokenRefused(f"the token endpoint refused: {error}") from error
+        expiry = self._credentials.expiry  # google-auth's times are naive UTC
+        self._renew_s = expiry.replace(tzinfo=datetime.UTC).timestamp() - RENEW_BEFORE_S if expiry else 0.0
 
     def close(self) -> None:
         """Closes the connections to the token endpoint."""

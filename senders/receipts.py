@@ -2,7 +2,7 @@
 
 import orjson
 
-from core.model import Channel, Part
+from core.model import Part
 from core.settings import Settings
 from core.signing import sign_receipt
 from senders.provider import Message
@@ -33,5 +33,7 @@ class Receipts:
             raise ValueError("push data is not a JSON object")
         own = {str(k): v if isinstance(v, str) else orjson.dumps(v).decode() for k, v in values.items()}
         record = message.record
-        receipt = sign_receipt(self._secret, record.id, Channel(record.channel), record.device)
-        return own | {ID: message.id, RECEIPT: receipt, RECEIPT_URL: self._url}
+        own[ID] = message.id
+        own[RECEIPT] = sign_receipt(self._secret, record.id, record.channel, record.device)
+        own[RECEIPT_URL] = self._url
+        return own
