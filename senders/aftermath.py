@@ -6,6 +6,7 @@ Whether an attempt is repeated is core.retry's decision; here it is only carried
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from core.model import Class, ErrorClass, Priority, Station, Status
 from core.retry import Dead, Decision, Expire, Fail, Retry, Unknown, decide
@@ -29,8 +30,7 @@ class RetryPolicy:
         return self.critical_schedule_ms if priority == Priority.CRITICAL else self.schedule_ms
 
 
-@dataclass(frozen=True, slots=True)
-class Aftermath:
+class Aftermath(NamedTuple):
     """What items leave behind.
 
     Attributes:

@@ -1,7 +1,7 @@
 """HTTP to providers: one session each with a time limit on everything, and failures turned into answers. Logs nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -18,8 +18,7 @@ CONNECT = "connect"  # our code: no connection, nothing was sent
 NO_ANSWER = "no_answer"  # our code: sent, and then silence
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An HTTP reply, read to its end. Headers are asked for by names in lower case."""
 
     status: int
