@@ -1,8 +1,9 @@
 """`python -m bench.providers`: senders over real HTTP and SMTP to the provider sandbox, against a bare client in the same run.
 
 Both make the same requests, as many at a time. On the side of tidings that is everything but Redis: frames are unpacked, gates
-passed, bodies built, answers read, outcomes written. The bare client's requests are ready before the clock starts. The two take
-turns, a pair gives a ratio; the sandbox, a process of its own, costs both the same. Also: e-mails in each call to SendGrid.
+passed, bodies built, answers read, outcomes written. The frames and the bare client's requests are ready before the clock
+starts. The two take turns, a pair gives a ratio; the sandbox, a process of its own, costs both the same. Also: e-mails in
+each call to SendGrid.
 """
 
 import argparse
@@ -55,13 +56,17 @@ async def timed(work: Awaitable[None]) -> Turn:
     return Turn(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-async def deliver(handler: SenderHandler, items: Sequence[Record]) -> None:
-    """Everything that a sender does with `items` once they are read, but for settling in Redis.
+def frames_of(items: Sequence[Record]) -> list[bytes]:
+    """The dispatcher's work."""
+    return [pack_frame(items[start : start + FRAME]) for start in range(0, len(items), FRAME)]
+
+
+async def deliver(handler: SenderHandler, frames: Sequence[bytes], count: int) -> None:
+    """Everything that a sender does with the `count` deliveries of `frames` once they are read, but for settling in Redis.
 
     Raises:
         RuntimeError: not all of them were taken.
     """
-    frames = [pack_frame(items[start : start + FRAME]) for start in range(0, len(items), FRAME)]
     entries = [Entry("out", f"{i}-1", frame) for i, frame in enumerate(frames)]
     slices = iter([entries[start : start + SLICE] for start in range(0, len(entries), SLICE)])
     taken = 0
@@ -78,8 +83,8 @@ async def deliver(handler: SenderHandler, items: Sequence[Record]) -> None:
             await settle(await handler.handle(Batch(0, part, settle)))
 
     await asyncio.gather(*(place() for _ in range(IN_HAND)))
-    if taken < len(items):
-        raise RuntimeError(f"{taken} outcomes of {len(items)} deliveries")
+    if taken < count:
+        raise RuntimeError(f"{taken} outcomes of {count} deliveries")
 
 
 def calls_made(provider: str) -> float:
@@ -93,11 +98,11 @@ async def compare(case: Case, settings: Settings, count: int, rounds: int) -> di
     """Both sides of a case, in turns; the first pair warms up."""
     items = deliveries(case, count)
     requests = await case.requests(settings, [Message(item) for item in items])
-    carrier = case.open(settings)
+    frames, carrier = frames_of(items), case.open(settings)
     handler = SenderHandler(case.channel, carrier, policy_of(settings))
     turns: list[dict[str, Turn]] = []
     async with case.rival(settings) as rival:
-        sides = {"ours": lambda: deliver(handler, items), "bare": lambda: rivals.offer(rival, requests, case.calls)}
+        sides = {"ours": lambda: deliver(handler, frames, count), "bare": lambda: rivals.offer(rival, requests, case.calls)}
         for turn in range(rounds + 1):
             if turn == 1:
                 made = calls_made(case.provider)

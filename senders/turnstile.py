@@ -15,7 +15,7 @@ class Turnstile:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._free = limit
-        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiters: list[tuple[int, int, int, asyncio.Future[None]]] = []  # urgency, arrival, what tells equals apart
         self._arrivals = itertools.count()
 
     @asynccontextmanager
@@ -27,13 +27,18 @@ class Turnstile:
         finally:
             self.leave()
 
-    async def enter(self, urgency: int) -> None:
-        """Waits for a place; whoever got one gives it back by `leave`."""
+    def arrive(self) -> int:
+        """An arrival, for those who come together and enter one after another."""
+        return next(self._arrivals)
+
+    async def enter(self, urgency: int, arrival: int | None = None) -> None:
+        """Waits for a place; whoever got one gives it back by `leave`. `arrival`: what `arrive` said; now if not given."""
         if self._free:
             self._free -= 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiters, (urgency, next(self._arrivals), turn))
+        now = self.arrive()
+        heapq.heappush(self._waiters, (urgency, now if arrival is None else arrival, now, turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -41,10 +46,17 @@ class Turnstile:
                 self.leave()  # the place was ours already: hand it on
             raise
 
+    def goes_on(self, urgency: int, arrival: int) -> bool:
+        """Whether a holder may take up another one that arrived with it: nobody who waits is before that."""
+        waiters = self._waiters
+        while waiters and waiters[0][3].done():
+            heapq.heappop(waiters)
+        return not waiters or (urgency, arrival) <= waiters[0][:2]
+
     def leave(self) -> None:
         """Hands the place to the next one, or frees it."""
         while self._waiters:
-            turn = heapq.heappop(self._waiters)[2]
+            turn = heapq.heappop(self._waiters)[3]
             if not turn.done():
                 turn.set_result(None)
                 return
@@ -58,31 +70,41 @@ async def one_by_one(
 
     An exception of `attempt` (a bug) leaves its message begun and not ended; the others are seen to, then it is raised.
     """
-    todo = iter(messages)
+    todo, arrival = iter(messages), turnstile.arrive()
     failures: list[Exception] = []
     async with asyncio.TaskGroup() as workers:
         for _ in range(min(turnstile.limit, len(messages))):
-            workers.create_task(_work(turnstile, todo, desk, attempt, failures))
+            workers.create_task(_work(turnstile, arrival, todo, desk, attempt, failures))
     if failures:
         raise failures[0]
 
 
 async def _work(
     turnstile: Turnstile,
+    arrival: int,
     todo: Iterator[Message],
     desk: Desk,
     attempt: Callable[[Message], Awaitable[Answer]],
     failures: list[Exception],
 ) -> None:
-    for message in todo:
-        await turnstile.enter(message.record.priority)
-        try:
-            if not await desk.begin(message):
+    held = False  # a place, which is kept from one message to the next unless somebody else's turn is before it
+    try:
+        for message in todo:
+            urgency = message.record.priority
+            if held and not turnstile.goes_on(urgency, arrival):
+                held = False
+                turnstile.leave()
+            if not held:
+                await turnstile.enter(urgency, arrival)
+                held = True
+            try:
+                if not await desk.begin(message):
+                    continue
+                answer = await attempt(message)
+            except Exception as error:
+                failures.append(error)
                 continue
-            answer = await attempt(message)
-        except Exception as error:
-            failures.append(error)
-            continue
-        finally:
+            desk.end(message, answer)
+    finally:
+        if held:
             turnstile.leave()
-        desk.end(message, answer)

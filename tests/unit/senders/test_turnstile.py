@@ -98,3 +98,56 @@ async def test_critical_overtakes_a_slice_of_low() -> None:
     go.set()
     await asyncio.gather(first, second)
     assert order[1] is Priority.CRITICAL
+
+
+async def test_who_came_first_is_served_first_however_many_they_are() -> None:
+    gate, order = Turnstile(2), list[str]()
+
+    async def attempt(message: Message) -> Answer:
+        order.append(message.record.address)
+        await asyncio.sleep(0)
+        return sent()
+
+    batches = [messages(delivery(name) for _ in range(6)) for name in "abc"]
+    sends = [asyncio.create_task(one_by_one(gate, batch, Notes(), attempt)) for batch in batches]
+    await eventually(lambda: order)
+    await asyncio.gather(*sends)
+    assert order == ["a"] * 6 + ["b"] * 6 + ["c"] * 6
+
+
+async def test_after_the_urgent_ones_who_came_first_goes_on() -> None:
+    gate, order, go = Turnstile(1), list[str](), asyncio.Event()
+
+    async def attempt(message: Message) -> Answer:
+        order.append(message.record.address)
+        await go.wait()
+        return sent()
+
+    def start(name: str, priority: Priority = Priority.LOW) -> asyncio.Task[None]:
+        batch = messages(delivery(name, priority=priority) for _ in range(4))
+        return asyncio.create_task(one_by_one(gate, batch, Notes(), attempt))
+
+    sends = [start("a"), start("b")]
+    await eventually(lambda: order)
+    sends.append(start("critical", Priority.CRITICAL))
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(*sends)
+    assert order[1] == "critical"
+    assert [name for name in order if name != "critical"] == ["a"] * 4 + ["b"] * 4
+
+
+async def test_places_are_free_again_after_a_bug_a_refusal_and_a_cancelled_send() -> None:
+    gate, hanging = Turnstile(2), asyncio.Event()
+
+    async def attempt(message: Message) -> Answer:
+        if message.place == 1:
+            raise ZeroDivisionError
+        await hanging.wait()
+        return sent()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await one_by_one(gate, messages(delivery() for _ in range(5)), Notes(refuse=[0]), attempt)
+    async with asyncio.timeout(1), gate.pass_(1), gate.pass_(1):
+        pass
