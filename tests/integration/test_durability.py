@@ -3,14 +3,20 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from core import keys
 from core.durability import Durability, check, required
 from core.errors import ConfigError, StoreUnavailable
 from core.model import Priority
+from core.process import Context
+from core.settings import Settings
 from core.store import Store
 from core.streams import Append, Streams
+from gateway.__main__ import build
+from ledger import Ledger
+from tests.integration.gateway_kit import gateway, notification
 from tidings import embedded
 
 STREAM = keys.inbound(0, Priority.CRITICAL)
@@ -43,6 +49,31 @@ async def test_a_server_without_an_append_only_file_is_refused_at_start(store: S
     with pytest.raises(ConfigError, match="appendonly"):
         await check(store, Durability(fsync=True))
     await check(store, required(fsync=False, replicas=0))
+
+
+async def test_a_disk_that_does_not_answer_in_time_is_no_ok(durable_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.durability.TIMEOUT_MS", 10)
+    await durable_store.send([["CONFIG", "SET", "appendfsync", "no"]])  # nobody knows when the kernel will write
+    with pytest.raises(StoreUnavailable, match="disk 0"):
+        await Streams(durable_store).append([Append(STREAM, b"one")], Durability(fsync=True))
+
+
+async def test_the_gateway_waits_for_critical_ones_and_for_no_others(
+    settings: Settings, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.durability.TIMEOUT_MS", 10)
+    async with gateway(settings.model_copy(update={"critical_replicas": 1}), store, ledger) as door:  # there is no replica
+        await door.put()
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await door.send(notification(priority=Priority.CRITICAL))
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert (await door.send(notification(priority=Priority.HIGH))).notification_id
+
+
+async def test_a_gateway_that_cannot_give_what_is_asked_for_does_not_start(settings: Settings, store: Store) -> None:
+    with pytest.raises(ConfigError, match="appendonly"):
+        async with build(Context(settings.model_copy(update={"critical_fsync": True}), store)):
+            pass
 
 
 def test_memory_is_enough_unless_asked_otherwise() -> None:

@@ -9,7 +9,7 @@ import pytest
 from core import keys
 from core.ids import parse_id
 from core.metrics import SHED
-from core.model import Priority, Status
+from core.model import Channel, Priority, Status
 from core.settings import Settings
 from core.store import Store
 from core.streams import Append, Streams
@@ -95,6 +95,48 @@ async def test_at_last_all_but_critical_are_told_to_come_back(door: Door) -> Non
     assert delay is not None and delay >= 1
     await press(door, 10)
     assert all(not result.HasField("error") for result in await send_all(door))
+
+
+async def level(door: Door) -> admin_pb2.OverloadLevel.ValueType:
+    return (await door.admin.ListStations(admin_pb2.ListStationsRequest(), metadata=door.auth)).overload
+
+
+async def reached(door: Door, expected: admin_pb2.OverloadLevel.ValueType) -> bool:
+    return await level(door) == expected
+
+
+async def test_redis_memory_is_pressure_too(door: Door) -> None:
+    used = int((await door.store.redis.info("memory"))["used_memory"])
+    await door.store.send([["CONFIG", "SET", "maxmemory", used]])
+    try:
+        await eventually(lambda: reached(door, admin_pb2.OVERLOAD_LEVEL_REFUSE), LOOK_S * 20)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await door.send(notification(priority=Priority.HIGH))
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await door.store.send([["CONFIG", "SET", "maxmemory", used * 10]])
+        await eventually(lambda: reached(door, admin_pb2.OVERLOAD_LEVEL_NORMAL), LOOK_S * 20)
+    finally:
+        await door.store.send([["CONFIG", "SET", "maxmemory", 0]])
+
+
+async def test_what_senders_have_not_read_is_pressure_too(door: Door) -> None:
+    stream = keys.outbound(0, Channel.PUSH, Priority.LOW)
+    await Streams(door.store).append([Append(stream, b"x")] * DEPTH)
+    await eventually(lambda: reached(door, admin_pb2.OVERLOAD_LEVEL_REFUSE), LOOK_S * 20)
+
+
+async def test_the_settings_say_where_each_level_begins(settings: Settings, store: Store, ledger: Ledger) -> None:
+    shares = {"shed_low_at": 0.2, "shed_medium_at": 0.4, "refuse_at": 0.6}
+    early = settings.model_copy(update={"overload_depth": DEPTH, "partitions": 1, **shares})
+    await Streams(store).append([Append(LOW, b"x")] * 30)
+    async with gateway(early, store, ledger) as door:
+        for expected in (
+            admin_pb2.OVERLOAD_LEVEL_SHED_LOW,
+            admin_pb2.OVERLOAD_LEVEL_SHED_MEDIUM,
+            admin_pb2.OVERLOAD_LEVEL_REFUSE,
+        ):
+            await eventually(lambda: reached(door, expected), LOOK_S * 20)  # noqa: B023 - awaited here
+            await Streams(store).append([Append(LOW, b"x")] * 20)
 
 
 async def test_a_shed_notification_with_a_key_may_be_sent_when_there_is_room_again(door: Door) -> None:

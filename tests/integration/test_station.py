@@ -161,6 +161,26 @@ async def test_stopping_finishes_what_is_in_hand_and_leaves_the_rest(store: Stor
     assert await store.send([["ZCARD", keys.members("dispatcher")]]) == [0]
 
 
+async def test_a_drain_does_not_wait_for_ever_and_others_have_the_entry_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(station, "DRAIN_S", 0.05)
+    begun = asyncio.Event()
+
+    class Stuck(Notebook):
+        async def handle(self, batch: Batch) -> list[Settlement]:
+            begun.set()
+            await asyncio.Event().wait()
+            return []
+
+    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("stuck"))])
+    async with running(store, Stuck()):
+        await asyncio.wait_for(begun.wait(), 10)
+    book = Notebook()
+    async with running(store, book):
+        await eventually(lambda: book.seen == ["stuck"], 10)
+
+
 async def test_two_processes_share_the_partitions(store: Store) -> None:
     one, two = Notebook(), Notebook()
     async with running(store, one) as a, running(store, two) as b:

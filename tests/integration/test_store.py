@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
+from redis.exceptions import ResponseError
 
-from core.errors import StoreError, StoreUnavailable
-from core.store import Store
+from core.errors import StoreError, StoreFull, StoreUnavailable
+from core.store import Store, translate
 from tests.helpers import eventually
 
 
@@ -74,3 +75,24 @@ async def test_more_connections_than_allowed_are_refused_and_then_again_there(re
 async def test_a_closed_port_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable):
         await Store.connect("redis://127.0.0.1:1/0")
+
+
+async def test_a_name_that_does_not_resolve_is_unavailable() -> None:
+    with pytest.raises(StoreUnavailable):
+        await Store.connect("redis://redis.invalid:6379/0")  # RFC 6761: never resolves
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("OOM command not allowed when used memory > 'maxmemory'.", StoreFull),
+        ("MISCONF Valkey is configured to save RDB snapshots, but it's currently unable to persist to disk.", StoreFull),
+        ("READONLY You can't write against a read only replica.", StoreFull),
+        ("LOADING Valkey is loading the dataset in memory", StoreUnavailable),
+        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", StoreUnavailable),
+        ("CLUSTERDOWN The cluster is down", StoreUnavailable),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", StoreError),
+    ],
+)
+def test_what_passes_is_told_from_what_is_refused_for_good(words: str, expected: type[StoreError]) -> None:
+    assert type(translate(ResponseError(words))) is expected

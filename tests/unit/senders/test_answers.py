@@ -46,6 +46,8 @@ T, Q, P, U, M = (
         (answers.APNS, "IdleTimeout", 400, T),
         (answers.APNS, "ServiceUnavailable", 503, T),
         (answers.APNS, "418", 418, P),
+        (answers.TWILIO, "", 401, M),  # no code of its own
+        (answers.FCM, "", 403, M),
     ],
 )
 def test_http_answers(table: dict[str, ErrorClass], code: str, status: int, expected: ErrorClass) -> None:

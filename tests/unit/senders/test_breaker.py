@@ -1,5 +1,6 @@
 """The breaker's life as a story, and its laws for every sequence of answers."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +66,16 @@ def test_a_recipients_fault_is_not_the_providers() -> None:
     for error in (ErrorClass.PERMANENT, ErrorClass.UNREGISTERED, ErrorClass.THROTTLED) * 50:
         breaker.report(error, NOW)
     assert breaker.state(NOW) is State.CLOSED
+
+
+@pytest.mark.parametrize(
+    "error", [ErrorClass.TEMPORARY, ErrorClass.UNREACHABLE, ErrorClass.AMBIGUOUS, ErrorClass.MISCONFIGURED]
+)
+def test_what_says_something_about_the_provider_opens_it(error: ErrorClass) -> None:
+    breaker = Breaker()
+    for _ in range(MIN_FAILURES):
+        breaker.report(error, NOW)
+    assert breaker.state(NOW) is State.OPEN
 
 
 def test_a_probe_that_never_reports_does_not_block_it_for_good() -> None:
