@@ -68,7 +68,10 @@ def test_twilio_statuses_that_change_nothing(name: str) -> None:
         (sendgrid.fate_of({"event": "bounce", "type": "bounce", "status": "5.1.1"}), False),
         (sendgrid.fate_of({"event": "dropped", "reason": "Bounced Address"}), False),
         (twilio.fate_of({"MessageStatus": "undelivered", "ErrorCode": "30007"}), True),
+        (twilio.fate_of({"MessageStatus": "failed", "ErrorCode": "30001"}), True),
         (twilio.fate_of({"MessageStatus": "failed", "ErrorCode": "30002"}), True),
+        (twilio.fate_of({"MessageStatus": "failed", "ErrorCode": "30008"}), True),
+        (twilio.fate_of({"MessageStatus": "failed", "ErrorCode": "30034"}), True),
         (twilio.fate_of({"MessageStatus": "undelivered", "ErrorCode": "30003"}), False),
     ],
 )
