@@ -1,5 +1,6 @@
 """What operators do by gRPC: dead letters listed, replayed and dropped; channels halted; everything seen."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from fastpath import Record, pack_frame, record
 from fastpath.layout import DELIVERY, OUTCOME
 from ledger import Ledger
 from ledger.applier import Frame
+from tests.helpers import eventually
 from tests.integration.gateway_kit import Door, details, gateway, notification
 from tidings.v1 import admin_pb2 as pb
 
@@ -65,6 +67,37 @@ async def test_letters_are_listed_by_filter_without_addresses(door: Door) -> Non
     assert len(await listed(door, error_classes=[ErrorClass.POISON])) == 1
     assert len(await listed(door, limit=2)) == 2
     assert "+4915112345678" not in str(await listed(door))
+
+
+async def test_no_letter_is_replayed_before_its_turn(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, rates = asyncio.Semaphore(2), list[int]()
+
+    class Turns:
+        """The pace of whoever holds the semaphore."""
+
+        def __init__(self, per_second: int) -> None:
+            rates.append(per_second)
+
+        async def wait(self) -> None:
+            await turns.acquire()
+
+    monkeypatch.setattr("gateway.letters.Pace", Turns)
+    await door.put()
+    await bury(door, *(dead("otp") for _ in range(5)))
+    replaying = asyncio.create_task(replay(door))
+    out = keys.outbound(1, Channel.SMS, Priority.HIGH)
+
+    async def went_out(count: int) -> bool:
+        return len(await Streams(door.store).peek(out, 0, 2**47, 10)) == count
+
+    await eventually(lambda: went_out(2))
+    await asyncio.sleep(0.2)  # time in which others could go
+    assert await went_out(2)
+    for _ in range(3):
+        turns.release()
+    assert await replaying == ["replayed"] * 5
+    assert await went_out(5)
+    assert rates == [1000]
 
 
 async def test_a_key_names_dead_letters_only(door: Door) -> None:

@@ -16,11 +16,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import NonRecordingSpan
 
 from core import telemetry
-from core.errors import ConfigError, LedgerError, LedgerUnavailable
+from core.errors import ConfigError, LedgerError, LedgerUnavailable, StoreUnavailable
 from core.process import Context
 from core.settings import Settings
 from core.store import Store
 from gateway.__main__ import build
+from gateway.room import Room
 from ledger import Ledger
 from ledger.recipients import RecipientStore
 from tests.helpers import eventually
@@ -224,6 +225,62 @@ async def test_reflection_tells_the_contract(door: Door) -> None:
     await call.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol="tidings.v1.NotificationsService"))
     assert (await call.read()).file_descriptor_response.file_descriptor_proto
     await call.done_writing()
+
+
+@pytest.mark.parametrize(
+    ("away", "fault", "hit", "spared"),
+    [
+        ("core.members.Members.beat", StoreUnavailable("away"), "", "tidings.v1.InboxService"),
+        ("ledger.database.Database.execute", LedgerUnavailable("away"), "tidings.v1.InboxService", ""),
+    ],
+    ids=["Redis", "PostgreSQL"],
+)
+async def test_health_says_who_is_away_and_that_it_is_back(
+    settings: Settings, store: Store, ledger: Ledger, away: str, fault: Exception, hit: str, spared: str
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise fault
+
+    with pytest.MonkeyPatch.context() as always:
+        always.setattr("gateway.vitals.BEAT_S", 0.05)
+        async with gateway(settings, store, ledger) as door:
+            stub: Any = health_pb2_grpc.HealthStub(door.channel)
+
+            async def says(service: str, expected: int) -> bool:
+                return bool((await stub.Check(health_pb2.HealthCheckRequest(service=service))).status == expected)
+
+            for service in (hit, spared):
+                watch = stub.Watch(health_pb2.HealthCheckRequest(service=service))
+                while (await watch.read()).status != SERVING:
+                    pass  # not looked at yet
+                watch.cancel()
+            with pytest.MonkeyPatch.context() as meanwhile:
+                meanwhile.setattr(away, refuse)
+                await eventually(lambda: says(hit, NOT_SERVING))
+                assert await says(spared, SERVING)
+            await eventually(lambda: says(hit, SERVING))
+
+
+async def test_the_drain_does_not_wait_for_ever(
+    settings: Settings, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(places=0)
+    monkeypatch.setattr("gateway.server.DRAIN_S", 0.1)
+    monkeypatch.setattr("gateway.admission.Room", lambda: room)
+    async with build(Context(settings, store)) as runnables:
+        running = [asyncio.create_task(runnable.run()) for runnable in runnables]
+        key = await ledger.keys.create("tests", ["send", "read", "admin"])
+        server: Any = runnables[0]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            door = Door(store, ledger, "", "", channel, key)
+            await door.put()
+            stuck = asyncio.create_task(door.send(notification()))
+            await eventually(lambda: room.waiting == 1)
+            for runnable in runnables:
+                runnable.stop()
+            await asyncio.wait_for(asyncio.gather(*running), 10)
+            assert (await refused(stuck)).code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+        assert await door.accepted() == []
 
 
 async def test_the_drain_says_so_first_finishes_what_is_under_way_and_ends_streams(

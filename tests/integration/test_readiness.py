@@ -22,6 +22,7 @@ from senders.readiness import WINDOW_MS, Readiness
 from senders.routes import Routes
 from senders.selection import Candidate, Selection
 from tests.helpers import eventually
+from tests.integration.test_gate_bucket import TurnedBucket
 from tests.unit.senders.kit import NOW, delivery
 from tests.unit.senders.test_routes import Echo
 
@@ -147,6 +148,19 @@ async def test_a_limit_of_zero_never_halts(store: Store) -> None:
     await readiness.refresh()
     readiness.note_dead(100_000)
     assert readiness.may_read()
+
+
+async def test_it_learns_which_accounts_were_asked_for_patience_elsewhere(store: Store, clock: ManualClock) -> None:
+    elsewhere = await TurnedBucket(store, None, clock, "elsewhere").open()
+    gate = Gate("a", await TurnedBucket(store, None, clock, "here").open(), clock=clock)
+    routes = Routes(Channel.EMAIL, {"a": Echo("a")}, {0: Selection([Candidate("a")])}, {"a": gate}, clock)
+    readiness = Readiness(Channel.EMAIL, store, routes, clock=clock)
+    await readiness.refresh()
+    assert not gate.limited
+    await elsewhere.slow_down(seen_per_s=100.0)
+    await readiness.refresh()
+    assert (gate.limited, gate.per_s) == (True, 50.0)
+    await routes.close()
 
 
 async def test_receipts_that_stay_away_move_the_weights_of_every_process(
