@@ -17,6 +17,7 @@ from opentelemetry.trace import NonRecordingSpan
 
 from core import telemetry
 from core.errors import ConfigError, LedgerError, LedgerUnavailable, StoreUnavailable
+from core.model import Priority
 from core.process import Context
 from core.settings import Settings
 from core.store import Store
@@ -261,12 +262,14 @@ async def test_health_says_who_is_away_and_that_it_is_back(
             await eventually(lambda: says(hit, SERVING))
 
 
-async def test_the_drain_does_not_wait_for_ever(
-    settings: Settings, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("in_time", [True, False])
+async def test_the_drain_waits_for_a_call_that_is_under_way_but_not_for_ever(
+    settings: Settings, store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, in_time: bool
 ) -> None:
-    room = Room(places=0)
-    monkeypatch.setattr("gateway.server.DRAIN_S", 0.1)
+    room = Room(places=1)
     monkeypatch.setattr("gateway.admission.Room", lambda: room)
+    monkeypatch.setattr("gateway.server.NOTICE_S", 0.0)
+    monkeypatch.setattr("gateway.server.DRAIN_S", 20.0 if in_time else 0.1)
     async with build(Context(settings, store)) as runnables:
         running = [asyncio.create_task(runnable.run()) for runnable in runnables]
         key = await ledger.keys.create("tests", ["send", "read", "admin"])
@@ -274,13 +277,21 @@ async def test_the_drain_does_not_wait_for_ever(
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             door = Door(store, ledger, "", "", channel, key)
             await door.put()
-            stuck = asyncio.create_task(door.send(notification()))
-            await eventually(lambda: room.waiting == 1)
-            for runnable in runnables:
-                runnable.stop()
-            await asyncio.wait_for(asyncio.gather(*running), 10)
-            assert (await refused(stuck)).code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-        assert await door.accepted() == []
+            async with room.place(Priority.HIGH, 1):
+                under_way = asyncio.create_task(door.send(notification()))
+                await eventually(lambda: room.waiting == 1)
+                for runnable in runnables:
+                    runnable.stop()
+                if in_time:
+                    await asyncio.sleep(0.5)  # the door is closed
+                else:
+                    await asyncio.wait_for(asyncio.gather(*running), 10)
+            if in_time:
+                assert (await under_way).notification_id
+                await asyncio.wait_for(asyncio.gather(*running), 10)
+            else:
+                assert (await refused(under_way)).code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+        assert len(await door.accepted()) == in_time
 
 
 async def test_the_drain_says_so_first_finishes_what_is_under_way_and_ends_streams(

@@ -16,6 +16,7 @@ from core.clock import ManualClock
 from core.errors import LedgerUnavailable
 from core.keys import SENDERS
 from core.members import Members
+from core.metrics import FENCED
 from core.model import Channel, Class, ErrorClass, Part, Priority, Status
 from core.pokes import Pokes
 from core.station import Batch, StationLoop
@@ -225,6 +226,18 @@ async def test_another_resumes_where_a_killed_one_stopped(store: Store) -> None:
     assert len({o.id for o in await outcomes(store)}) == 100
 
 
+@pytest.mark.parametrize(("other", "value", "taken"), [("SAVE_S", 3600.0, 50), ("SAVE_ITEMS", 10**6, 7)])
+async def test_progress_is_noted_after_fifty_items_or_fifty_milliseconds(
+    store: Store, monkeypatch: pytest.MonkeyPatch, other: str, value: float, taken: int
+) -> None:
+    monkeypatch.setattr(senders.desk, other, value)  # the one without the other
+    post = Post(hold_after=taken)
+    await put(store, people(100))
+    async with running(loop_with(store, post, ManualClock(NOW))):
+        await eventually(lambda: statuses_are(store, {Status.SENT: taken}))
+        post.gate.set()
+
+
 async def test_a_drain_finishes_what_is_at_the_provider_and_hands_back_the_rest(store: Store) -> None:
     clock = ManualClock(NOW)
     first = Post(hold_after=20, width=5)
@@ -253,10 +266,11 @@ async def test_an_entry_that_another_claimed_is_let_go(store: Store) -> None:
         await eventually(lambda: len(post.taken) == 55)
         ((entry_id, _),) = await Streams(store).peek(EMAIL, 0, 2**53, 1)
         await store.send([["XCLAIM", EMAIL, SENDERS, "another", 0, entry_id]])
-        post.pace_s = 0.02
+        post.pace_s, fenced = 0.02, FENCED.labels("sender")._value.get()
         post.gate.set()
         await eventually(lambda: len(post.taken) > 55)
         await asyncio.sleep(senders.desk.SAVE_S * 4)  # time in which it could do wrong
+    assert FENCED.labels("sender")._value.get() > fenced
     assert (await statuses(store))[Status.SENT] == 50  # nothing was written for an entry that is not ours
     assert len(post.taken) < 100  # and it stopped once it knew
 

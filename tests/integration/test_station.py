@@ -385,3 +385,33 @@ async def test_while_many_urgent_ones_are_unread_the_others_have_their_fair_turn
     early = [name for name in book.seen[:last] if name.startswith("LOW")]
     assert 1 <= len(early) <= 16
     assert [name for name in book.seen if name.startswith("LOW")] == [f"LOW {n}" for n in names]
+
+
+async def test_a_waiting_item_in_hand_does_not_fall_due_for_others(store: Store) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    class Stuck(Notebook):
+        async def handle(self, batch: Batch) -> list[Settlement]:
+            if not batch.entries[0].waiting:
+                return [Settlement(entry, waits=(Wait(entry.frame, 1, 0),)) for entry in batch.entries]
+            begun.set()
+            await go.wait()
+            return await super().handle(batch)
+
+    stream = keys.inbound(0, Priority.HIGH)
+    await Streams(store).append([Append(stream, frame("later"))])
+
+    async def leased() -> float:
+        ((_, until),) = await store.send([["ZRANGE", keys.due(stream), 0, -1, "WITHSCORES"]])
+        return float(until)
+
+    async with running(store, Stuck(), partitions=1):
+        await asyncio.wait_for(begun.wait(), 10)
+        first = await leased()
+
+        async def renewed() -> bool:
+            return await leased() > first
+
+        await eventually(renewed, 10)
+        go.set()
+        await eventually(lambda: empty(store), 10)

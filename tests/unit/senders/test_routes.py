@@ -158,3 +158,27 @@ async def test_a_probe_that_its_provider_never_began_leaves_its_place() -> None:
         await routes.send(messages([delivery()]), Notes())
     assert gate.condition.wanting
     await routes.close()
+
+
+def test_domains_are_told_apart_only_where_mailbox_providers_answer() -> None:
+    routes = Routes(Channel.EMAIL, {n: Echo(n) for n in ("sendgrid", "smtp")}, {0: Selection([Candidate("smtp")])})
+    assert set(routes.lanes) == {"smtp"}
+
+
+@pytest.mark.parametrize("beside", [True, False])
+async def test_what_only_an_open_provider_may_take_is_put_aside_while_another_takes_the_rest(beside: bool) -> None:
+    clock = ManualClock(NOW)
+    names = ("fcm", "apns") if beside else ("apns",)
+    routes = Routes(Channel.PUSH, {name: Echo(name) for name in names}, PUSH_POOLS, clock=clock)
+    gate, desk = routes.gates["apns"], Notes()
+    for _ in range(MIN_FAILURES):
+        gate.report(fault(ErrorClass.TEMPORARY, "503", ""))
+    sending = asyncio.create_task(routes.send(messages([delivery("t", PUSH, channel=Channel.PUSH, platform=2)]), desk))
+    done, _ = await asyncio.wait((sending,), timeout=0.2)
+    assert bool(done) is beside  # alone its streams are not read, and what is in hand waits
+    if beside:
+        assert desk.postponed[0] >= gate.reopens_ms
+    assert desk.begun == []
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    await routes.close()

@@ -16,6 +16,7 @@ from senders.selection import (
     Candidate,
     Condition,
     Selection,
+    candidates,
     email_selection,
     health,
 )
@@ -171,3 +172,9 @@ def test_no_state_breaks_a_law(
     assert told.keys() == set(names)
     assert sum(told.values()) == pytest.approx(0.0 if states == {State.OPEN} else 1.0)
     assert all(FLOOR <= health(condition) <= 1.0 for condition in conditions.values())
+
+
+def test_weights_and_costs_are_those_of_the_settings() -> None:
+    settings = Settings.model_validate({"provider_weights": {"smtp": 0.25}, "provider_costs": {"sendgrid": 3}})
+    found = candidates(settings, ["sendgrid", "smtp"])
+    assert found == [Candidate("sendgrid", 1.0, 3.0), Candidate("smtp", 0.25, 0.0)]
