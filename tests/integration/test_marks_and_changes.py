@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from core.census import census
 from core.changes import RECIPIENT, Changes
 from core.marks import Marks
@@ -83,6 +85,18 @@ async def test_members_come_and_go(store: Store) -> None:
     assert [name for name, _ in await list_members(store, "dispatcher")] == ["alice", "bob"]
     await alice.leave()
     assert await bob.beat() == ["bob"]
+
+
+async def test_who_falls_silent_is_dead_and_not_listed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.members.TTL_MS", 500)
+    alice, bob = [await Members(store, "dispatcher", name).open() for name in ("alice", "bob")]
+    assert await bob.beat() == ["bob"]  # and never again: killed, or stopped for longer
+
+    async def alone() -> bool:
+        return await alice.beat() == ["alice"]
+
+    await eventually(alone)
+    assert [name for name, _ in await list_members(store, "dispatcher")] == ["alice"]
 
 
 async def test_the_census_of_an_empty_system_is_all_zero(store: Store) -> None:

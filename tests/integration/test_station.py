@@ -1,14 +1,14 @@
 """The station loop with real Redis: order, claims from the dead, poison, outages, drain."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from core import keys, lane, members, station
 from core.census import census
-from core.errors import LedgerUnavailable
+from core.errors import LedgerUnavailable, StoreFull, StoreUnavailable
 from core.ids import new_id
 from core.model import Priority
 from core.station import Batch, StationLoop
@@ -103,6 +103,32 @@ async def test_an_outage_downstream_costs_no_delivery_and_loses_nothing(store: S
     async with running(store, book):
         await eventually(lambda: empty(store), 10)
     assert book.seen == ["patient"]
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("restarting"), StoreFull("OOM")], ids=["away", "full"])
+async def test_a_station_waits_for_redis_and_handles_once_what_it_could_not_settle(
+    store: Store, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    outages = {"take": 2, "settle": 2}
+
+    def failing(name: str) -> Callable[..., Awaitable[object]]:
+        honest = getattr(Streams, name)
+
+        async def call(streams: Streams, *args: object) -> object:
+            if outages[name]:
+                outages[name] -= 1
+                raise fault
+            return await honest(streams, *args)
+
+        return call
+
+    for name in outages:
+        monkeypatch.setattr(Streams, name, failing(name))
+    book = Notebook()
+    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("patient"))])
+    async with running(store, book):
+        await eventually(lambda: empty(store), 10)
+    assert (book.seen, outages) == (["patient"], {"take": 0, "settle": 0})
 
 
 async def test_a_poisonous_record_is_isolated_and_its_neighbours_are_handled(
