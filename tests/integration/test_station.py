@@ -92,7 +92,7 @@ async def test_the_entries_of_a_dead_process_are_claimed(store: Store) -> None:
 
 
 async def test_an_outage_downstream_costs_no_delivery_and_loses_nothing(store: Store) -> None:
-    outages = [LedgerUnavailable("down"), LedgerUnavailable("still down")]
+    outages = [LedgerUnavailable("down"), StoreFull("full"), StoreUnavailable("away"), LedgerUnavailable("still down")]
 
     def act(name: str) -> None:
         if outages:
@@ -100,7 +100,7 @@ async def test_an_outage_downstream_costs_no_delivery_and_loses_nothing(store: S
 
     book = Notebook(act)
     await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("patient"))])
-    async with running(store, book):
+    async with running(store, book, poison_limit=1):  # one of them taken for a bug would be the end of it
         await eventually(lambda: empty(store), 10)
     assert book.seen == ["patient"]
 
