@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -14,10 +14,13 @@ import pytest
 
 from core.errors import LedgerUnavailable
 from core.model import Status
+from core.store import Store
 from fastpath import pack_frame
+from fastpath.outcomes import Tally
 from ledger import Ledger, database
 from ledger.applier import Frame
 from tests.helpers import eventually, psql
+from tests.integration.test_ledger_station import drained, left, report, running
 from tests.unit.ledger.outcomes import NOW, an_id, queued, told
 from tidings import embedded
 
@@ -101,6 +104,37 @@ async def test_it_comes_back_after_a_long_absence(server: embedded.Recipe, log: 
     with embedded.running(server, log):
         assert await persistently(ledger.keys.list, 5) == []
         await ledger.close()
+
+
+async def test_outcomes_wait_in_redis_and_the_ledger_catches_up(
+    server: embedded.Recipe, log: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "WAIT_S", 0.2)
+    monkeypatch.setattr(database, "RECONNECT_S", 0.2)
+    with embedded.running(server, log):
+        ledger = await Ledger.open(server.url, migrate=True)
+    refused: list[LedgerUnavailable] = []
+    honest = ledger.applier.apply
+
+    async def apply(partition: int, frames: Sequence[Frame]) -> Tally:
+        try:
+            return await honest(partition, frames)
+        except LedgerUnavailable as error:
+            refused.append(error)
+            raise
+
+    monkeypatch.setattr(ledger.applier, "apply", apply)
+    ids = [an_id(NOW + n) for n in range(50)]
+    async with running(store, ledger, poison_limit=1):  # an outage is no poison, however long it lasts
+        await report(store, 0, *([queued(i)] for i in ids), *([told(i, Status.SENT)] for i in ids))
+        await eventually(lambda: len(refused) > 2, 20)
+        assert await left(store) == 100
+        with embedded.running(server, log):
+            await eventually(lambda: drained(store), 30)
+            assert psql(server.url, "select count(*) from applied") == "100"
+            found = [await ledger.deliveries.get(i) for i in ids]
+            await ledger.close()
+    assert [delivery.status for each in found if each for delivery in each.deliveries] == [Status.SENT] * 50
 
 
 @asynccontextmanager
