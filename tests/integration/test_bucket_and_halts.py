@@ -14,6 +14,7 @@ from core.halts import Halts
 from core.model import Channel
 from core.store import Store
 from core.wellbeing import STALE_MS, Wellbeing, Wellbeings
+from tests.helpers import eventually
 
 NOW = 1_700_000_000_000
 ASKS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 40), st.booleans()), max_size=30)
@@ -86,6 +87,12 @@ async def test_a_clock_that_was_set_back_fills_nothing_twice(bucket: Bucket) -> 
 
 async def test_redis_own_clock_serves_too(bucket: Bucket) -> None:
     assert (await bucket.take(5)).tokens == 5
+    await bucket.take(50, critical=True)  # all that is left
+
+    async def filled() -> bool:
+        return (await bucket.take(1, critical=True)).tokens == 1
+
+    await eventually(filled)
 
 
 # Without a limit --------------------------------------------------------------------------------------------------------
