@@ -112,7 +112,8 @@ class DeadLetters:
             return Fate.EXPIRED if done else Fate.GONE
         partition = partition_of(item.id)
         priority = Priority(item.priority)
-        again = item.replace(extra=item.attempt, error_class=0)  # attempts go on being counted, the backoff starts anew
+        # Attempts go on being counted; the backoff, and how long an unreachable provider is waited for, start anew.
+        again = item.replace(extra=item.attempt, error_class=0, queued_ms=now_ms if item.kind == DELIVERY else 0)
         if item.kind == NOTIFICATION:
             stream, notes = keys.inbound(partition, priority), []
         else:

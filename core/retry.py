@@ -59,7 +59,7 @@ def decide(
     now_ms: int,
     expires_ms: int = 0,
     retry_after_ms: int = 0,
-    accepted_ms: int = 0,
+    queued_ms: int = 0,
     alternative: bool = False,
     rng: random.Random | None = None,
 ) -> Decision:
@@ -73,7 +73,8 @@ def decide(
         now_ms: the clock, milliseconds since the epoch.
         expires_ms: no attempt at or after this; 0 for no expiry.
         retry_after_ms: the provider's own wish (429), milliseconds from now; 0 for none.
-        accepted_ms: when the notification was accepted; bounds how long an unreachable provider is waited for.
+        queued_ms: when it was put in the queue, the last time; bounds how long an unreachable provider is waited for. 0: not
+            known.
         alternative: another provider is well; a first failure that says nothing about the recipient goes there at once.
         rng: source of jitter.
     """
@@ -84,7 +85,7 @@ def decide(
     if error_class is ErrorClass.AMBIGUOUS and klass is Class.PROMOTIONAL:
         return Unknown()
     if error_class is ErrorClass.UNREACHABLE and schedule:
-        if accepted_ms and now_ms - accepted_ms > UNREACHABLE_MAX_MS:
+        if queued_ms and now_ms - queued_ms > UNREACHABLE_MAX_MS:
             return Dead()
         step = schedule[0]  # the provider did not see it: no attempt is spent
     elif attempt > len(schedule):

@@ -82,7 +82,7 @@ def after_answer(
         now_ms=now_ms,
         expires_ms=item.expires_ms,
         retry_after_ms=answer.retry_after_ms,
-        accepted_ms=item.accepted_ms,
+        queued_ms=item.queued_ms,
         alternative=alternative,
         rng=policy.rng,
     )

@@ -64,7 +64,7 @@ async def test_a_replayed_letter_goes_out_under_its_id_with_a_fresh_allowance(st
     (letter,) = await found(letters)
     assert await letters.replay(letter) is Fate.REPLAYED
     (again,) = await frames(store, keys.outbound(1, Channel.SMS, Priority.HIGH))
-    assert (again.id, again.attempt, again.extra) == (item.id, 4, 4)
+    assert (again.id, again.attempt, again.extra, again.queued_ms) == (item.id, 4, 4, CLOCK.now_ms())
     (note,) = await frames(store, keys.outcomes(1))
     assert (note.status, note.attempt) == (Status.QUEUED, 4)
     assert await found(letters) == []

@@ -43,7 +43,7 @@ def after(attempt: int, error: ErrorClass, schedule: tuple[int, ...] = USUAL, **
         (after(1, ErrorClass.AMBIGUOUS, CRITICAL), Retry(NOW + 15_999)),
         (after(1, ErrorClass.MISCONFIGURED), Retry(NOW + 59_999)),
         (after(9, ErrorClass.UNREACHABLE), Retry(NOW + 59_999)),
-        (after(9, ErrorClass.UNREACHABLE, accepted_ms=NOW - 86_400_001), Dead()),
+        (after(9, ErrorClass.UNREACHABLE, queued_ms=NOW - 86_400_001), Dead()),
     ],
 )
 def test_the_table(decision: Decision, expected: Decision) -> None:
@@ -56,7 +56,7 @@ def test_no_decision_breaks_a_law(data: st.DataObject, error: ErrorClass, klass:
     schedule = data.draw(st.lists(st.integers(1, 10**6), max_size=6))
     expires_ms = data.draw(st.one_of(st.just(0), st.integers(NOW - 10**6, NOW + 10**7)))
     retry_after_ms = data.draw(st.integers(0, 10**7))
-    accepted_ms = data.draw(st.one_of(st.just(0), st.integers(NOW - 2 * UNREACHABLE_MAX_MS, NOW)))
+    queued_ms = data.draw(st.one_of(st.just(0), st.integers(NOW - 2 * UNREACHABLE_MAX_MS, NOW)))
     alternative = data.draw(st.booleans())
     decision = decide(
         attempt=attempt,
@@ -66,7 +66,7 @@ def test_no_decision_breaks_a_law(data: st.DataObject, error: ErrorClass, klass:
         now_ms=NOW,
         expires_ms=expires_ms,
         retry_after_ms=retry_after_ms,
-        accepted_ms=accepted_ms,
+        queued_ms=queued_ms,
         alternative=alternative,
         rng=random.Random(seed),
     )
@@ -77,7 +77,7 @@ def test_no_decision_breaks_a_law(data: st.DataObject, error: ErrorClass, klass:
         assert not expires_ms or decision.due_ms < expires_ms
         assert decision.due_ms <= NOW + max(retry_after_ms, AMBIGUOUS_WAIT_MS + max(schedule))
         assert error is not ErrorClass.AMBIGUOUS or decision.due_ms >= NOW + AMBIGUOUS_WAIT_MS
-        assert error is not ErrorClass.UNREACHABLE or not accepted_ms or NOW - accepted_ms <= UNREACHABLE_MAX_MS
+        assert error is not ErrorClass.UNREACHABLE or not queued_ms or NOW - queued_ms <= UNREACHABLE_MAX_MS
     if error in (ErrorClass.PERMANENT, ErrorClass.UNREGISTERED):
         assert decision == Fail()
 

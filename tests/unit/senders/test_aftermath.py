@@ -5,6 +5,7 @@ import random
 import pytest
 
 from core.model import Class, ErrorClass, Priority, Station, Status
+from core.retry import UNREACHABLE_MAX_MS
 from fastpath import unpack_frame
 from senders.aftermath import RetryPolicy, after_answer, after_expiry
 from senders.provider import Answer, delivered, fault, sent
@@ -57,6 +58,15 @@ def test_an_unreachable_provider_costs_no_attempt() -> None:
     found = after_answer(delivery(attempt=1), "smtp", answer, begun_ms=NOW, now_ms=NOW, policy=POLICY)
     assert found.wait is not None
     assert found.wait.attempts == unpack_frame(found.wait.frame)[0].attempt == 1
+
+
+def test_an_unreachable_provider_is_waited_for_for_a_day_in_the_queue() -> None:
+    answer = fault(ErrorClass.UNREACHABLE, "connect", "connection refused")
+    late = NOW + 2 * UNREACHABLE_MAX_MS
+    for queued_ms, waits in ((late - UNREACHABLE_MAX_MS, True), (late - UNREACHABLE_MAX_MS - 1, False)):
+        item = delivery(queued_ms=queued_ms)  # accepted two days ago: scheduled since, or replayed
+        found = after_answer(item, "smtp", answer, begun_ms=late, now_ms=late, policy=POLICY)
+        assert (found.wait is not None, found.letter is None) == (waits, waits)
 
 
 def test_an_ambiguous_one_is_sent_again_unless_it_is_promotional() -> None:
