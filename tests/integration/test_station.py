@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from core import keys, lane, members, station
+from core import keys, members, station
 from core.census import census
 from core.errors import LedgerUnavailable, StoreFull, StoreUnavailable
 from core.ids import new_id
@@ -314,103 +314,6 @@ async def test_a_bug_in_a_lane_ends_the_process_instead_of_leaving_the_lane_unre
     with pytest.raises(ExceptionGroup, match="unhandled"):
         await asyncio.wait_for(loop.run(), 10)
     assert await members.list_members(store, "dispatcher") == []
-
-
-async def test_what_is_due_is_found_while_others_come_one_by_one(store: Store) -> None:
-    """A lane waits for those without looking for what is due; but not for ever."""
-
-    class Later(Notebook):
-        async def handle(self, batch: Batch) -> list[Settlement]:
-            first = [e for e in batch.entries if unpack_frame(e.frame)[0].type == "later" and not e.waiting]
-            rest = [e for e in batch.entries if e not in first]
-            done = await super().handle(Batch(batch.partition, rest, batch.settle))
-            return done + [Settlement(e, waits=(Wait(e.frame, 1, 0),)) for e in first]
-
-    book = Later()
-    streams = Streams(store)
-    async with running(store, book, partitions=1) as loop:
-        await eventually(lambda: bool(loop.living), 10)
-        await streams.append([Append(keys.inbound(0, Priority.HIGH), frame("later"))])
-        for _ in range(200):
-            await streams.append([Append(keys.inbound(0, Priority.HIGH), frame("other"))])
-            await asyncio.sleep(0.02)
-            if "later" in book.seen:
-                break
-    assert "later" in book.seen
-    assert book.seen.count("other") > 1
-
-
-async def test_a_hand_that_is_free_again_is_used_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(station, "BLOCK_MS", 60_000)  # whoever blocks on the urgent stream while hands are full stays there
-
-    class Slow(Notebook):
-        async def handle(self, batch: Batch) -> list[Settlement]:
-            await asyncio.sleep(0.005)  # a provider's answer
-            return await super().handle(batch)
-
-    names = [f"n{i}" for i in range(40)]
-    await Streams(store).append([Append(keys.inbound(0, Priority.LOW), frame(n)) for n in names])
-    book = Slow()
-    async with running(store, book, partitions=1, concurrency=2, budget=1):
-        await eventually(lambda: len(book.seen) == len(names), 10)
-        monkeypatch.undo()
-        last = [f"last{i}" for i in range(lane.FEW + 1)]  # so many end the idle lane's wait, and its quiet time
-        await Streams(store).append([Append(keys.inbound(0, Priority.LOW), frame(*last))])
-    assert sorted(book.seen) == sorted([*names, *last])
-
-
-async def test_an_urgent_one_is_read_while_all_hands_are_full(store: Store) -> None:
-    release, seen = asyncio.Event(), list[str]()
-
-    class Stuck(Notebook):
-        async def handle(self, batch: Batch) -> list[Settlement]:
-            seen.extend(entry.stream for entry in batch.entries)
-            if batch.entries[0].stream == keys.inbound(0, Priority.LOW):
-                await release.wait()
-            return await super().handle(batch)
-
-    streams = Streams(store)
-    await streams.append([Append(keys.inbound(0, Priority.LOW), frame(f"n{i}")) for i in range(3)])
-    async with running(store, Stuck(), partitions=1, concurrency=2, budget=1):
-        await eventually(lambda: len(seen) == 2, 10)
-        await streams.append([Append(keys.inbound(0, Priority.CRITICAL), frame("code"))])
-        await eventually(lambda: seen[-1] == keys.inbound(0, Priority.CRITICAL), 10)
-        release.set()
-        await eventually(lambda: len(seen) == 4, 10)
-
-
-async def test_a_stream_read_apart_does_not_wait_for_a_slice_of_the_others(store: Store) -> None:
-    release, seen = asyncio.Event(), list[str]()
-
-    class Stuck(Notebook):
-        async def handle(self, batch: Batch) -> list[Settlement]:
-            seen.extend(entry.stream for entry in batch.entries)
-            if batch.entries[0].stream == keys.inbound(0, Priority.LOW):
-                await release.wait()
-            return await super().handle(batch)
-
-    streams = Streams(store)
-    await streams.append([Append(keys.inbound(0, Priority.LOW), frame("newsletter"))])
-    async with running(store, Stuck(), partitions=1, apart=True):
-        await eventually(lambda: len(seen) == 1, 10)
-        await streams.append([Append(keys.inbound(0, Priority.CRITICAL), frame("code"))])
-        await eventually(lambda: seen[-1] == keys.inbound(0, Priority.CRITICAL), 10)
-        release.set()
-        await eventually(lambda: empty(store), 10)
-
-
-async def test_while_many_urgent_ones_are_unread_the_others_have_their_fair_turn_only(store: Store) -> None:
-    streams = Streams(store)
-    names = [f"n{i}" for i in range(4 * lane.FAIR_TURN)]
-    for priority in (Priority.CRITICAL, Priority.LOW):
-        await streams.append([Append(keys.inbound(0, priority), frame(f"{priority.name} {n}")) for n in names])
-    book = Notebook()
-    async with running(store, book, partitions=1, budget=1, apart=True):
-        await eventually(lambda: empty(store), 20)
-    last = max(i for i, name in enumerate(book.seen) if name.startswith("CRITICAL"))
-    early = [name for name in book.seen[:last] if name.startswith("LOW")]
-    assert 1 <= len(early) <= 16
-    assert [name for name in book.seen if name.startswith("LOW")] == [f"LOW {n}" for n in names]
 
 
 async def test_a_waiting_item_in_hand_does_not_fall_due_for_others(store: Store) -> None:
