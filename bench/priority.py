@@ -122,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=1_000_000, help="low ones in a backlog")
     parser.add_argument("--critical", type=float, default=200.0, help="critical ones a second")
-    parser.add_argument("--others", type=float, default=20.0, help="high ones a second, and as many medium ones")
+    parser.add_argument("--others", type=float, default=5.0, help="high ones a second, and as many medium ones")
     parser.add_argument("--recipients", type=int, default=10_000)
     parser.add_argument("--channel", choices=sorted(ARRIVED), default=choose_channel())
     parser.add_argument("--runs", type=int, default=3)

@@ -9,6 +9,7 @@ from tidings.up.supervisor import System
 
 ARRIVED = {"in_app": "delivered", "email": "sent"}  # what a channel's sender counts when the provider has it
 POLL_S = 0.1
+RARER = 20  # a look costs the station milliseconds: the longer it takes, the rarer they are
 STALL_S = 60.0  # no progress for so long ends a run
 
 
@@ -55,7 +56,8 @@ class Progress:
             RuntimeError: nothing moves any more, or it went too fast to be watched.
         """
         marks: list[tuple[float, float]] = []
-        last, moved = 0.0, time.perf_counter()
+        last, began = 0.0, time.perf_counter()
+        moved = began
         while last < count:
             done, now = await self.delivered(priority) - before, time.perf_counter()
             if done != last:
@@ -64,7 +66,7 @@ class Progress:
                 marks.append((done, now))
             if now - moved > STALL_S:
                 raise RuntimeError(f"stalled: {last:.0f} of {count} delivered")
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(max(POLL_S, (now - began) / RARER))
         if len(marks) < 2 or marks[0][0] == marks[1][0]:
             raise RuntimeError(f"{count} are gone before they could be watched: give a larger --count")
         (first, began), (second, ended) = marks
