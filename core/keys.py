@@ -57,6 +57,11 @@ def progress(stream: str) -> str:
     return f"{stream}:progress"
 
 
+def trials(stream: str) -> str:
+    """Hash beside `stream`: an entry that is worked on alone (`w` and its id: of the waiting stream) -> in which delivery."""
+    return f"{stream}:trials"
+
+
 def seen(partition: int, mark: str) -> str:
     """String: who was first to bring this idempotency mark or content hash (value `entry id:index`)."""
     return _at(partition, f"seen:{mark}")

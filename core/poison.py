@@ -1,7 +1,8 @@
 """Entries that kill or break their consumer again and again: isolated, split, and at last dead-lettered. Pure.
 
-The last chance that an entry gets, it gets alone, so that it cannot take its neighbours with it; a frame that failed
-`limit` times is split into waiting items of one record each; an item that still fails goes to the dead letters.
+Who was handed out `limit` times is handed out alone from then on, so that it cannot take its neighbours with it, and on trial
+(core/trial.py): only what fails or vanishes while it is worked on is spoilt. A spoilt frame is split into waiting items of one
+record each, a spoilt item goes to the dead letters.
 """
 
 from core import keys
@@ -12,22 +13,28 @@ from fastpath import Record, pack_frame, record, unpack_frame
 from fastpath.layout import DELIVERY, FIRST, NOTIFICATION, OUTCOME
 
 SPLIT_DELAY_MS = 1_000
+HARD = 8  # times the limit: so often nobody is handed out who is innocent
 REASON = "its processing failed again and again; see the station's log"
 
 
 def isolate(entries: list[Entry], limit: int) -> list[list[Entry]]:
-    """Batches to hand out: entries together, but each one on its own that has its last chance.
+    """Batches to hand out: entries together, but each one on its own that is suspect.
 
     The times before may have been a neighbour's fault, or a process that was killed with thousands in hand.
     """
-    fresh = [e for e in entries if _handed_out(e) < limit]
-    alone = [[e] for e in entries if _handed_out(e) >= limit]
+    fresh = [e for e in entries if not is_suspect(e, limit)]
+    alone = [[e] for e in entries if is_suspect(e, limit)]
     return ([fresh] if fresh else []) + alone
 
 
+def is_suspect(entry: Entry, limit: int) -> bool:
+    """Whether an entry has been handed out so often that it is tried alone."""
+    return _handed_out(entry) >= limit
+
+
 def is_spoilt(entry: Entry, limit: int) -> bool:
-    """Whether an entry has been handed out more often than any healthy one would be."""
-    return _handed_out(entry) > limit
+    """Whether an entry has been handed out more often than any healthy one would be, on trial or not."""
+    return _handed_out(entry) > limit * HARD
 
 
 def _handed_out(entry: Entry) -> int:

@@ -10,6 +10,7 @@ what is still in hand is claimed at once by others; 4. return.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from core.lane import Lane
 from core.metrics import BATCH_ITEMS, FENCED
 from core.store import Store, persist
 from core.streams import Entry, Settlement, Streams
+from core.trial import Trial
 from core.turns import Turns
 
 log = logging.getLogger("tidings.station")
@@ -41,13 +43,15 @@ class Batch:
 
     `settle` notes progress while the handler works (partial settlements); it does not return before Redis took it, and
     says for each whether the entry was still ours. `draining` is set when the process was asked to stop. When the handler
-    raises, `entries` are handed out again: it takes out what is settled, and what is another's by now.
+    raises, `entries` are handed out again: it takes out what is settled, and what is another's by now. `trial`: of a batch
+    of one that was handed out often; a handler in whose hand it only waits lets it rest.
     """
 
     partition: int
     entries: list[Entry]
     settle: Callable[[Sequence[Settlement]], Awaitable[list[bool]]]
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    trial: Trial | None = None
 
 
 class Handler(Protocol):
@@ -92,7 +96,7 @@ class StationLoop:
             sources: the streams of a partition, most urgent first.
             handler: the station's own work.
             partitions: how many there are.
-            poison_limit: deliveries after which an entry is set aside, see core/poison.py.
+            poison_limit: deliveries after which an entry is tried alone, see core/poison.py.
             concurrency: batches in hand per lane; above 1 there are as many places again, for the most urgent stream.
             budget: records in one slice.
             apart: the most urgent stream is read by itself, so that it does not wait for a slice of the others to be over.
@@ -266,24 +270,38 @@ class StationLoop:
         """One batch, from the handler to its settlement; never raises, so that one batch does not end the others."""
         batch = Batch(lane.partition, entries, self._settle, self._stopping)
         try:
-            spoilt = [e for e in entries if poison.is_spoilt(e, self._poison_limit)]
-            if spoilt:
-                settlements = [poison.settlement(e, lane.partition, self._clock.now_ms()) for e in spoilt]
-                log.error("%d entries set aside as poison", len(spoilt), extra={"station": self.station})
-                self._on_poison(sum(not s.waits for s in settlements))
+            if poison.is_suspect(entries[0], self._poison_limit):
+                batch.trial = Trial(self._streams, entries[0], self._complain)
+            if batch.trial is not None and not await self._is_tried(batch.trial, entries[0]):
+                settlements = [self._set_aside(lane, entries[0])]
             else:
                 if not lane.is_urgent(entries):
                     await self._turns.wait()
                 BATCH_ITEMS.observe((self.station,), _records(entries))
                 settlements = await self._handle(batch)
             await self._settle(settlements)
+            if batch.trial is not None:
+                await batch.trial.rest()
         except Exception:
             log.exception("batch failed, its entries will be handed out again", extra={"station": self.station})
+            if batch.trial is not None:
+                with suppress(StoreError):
+                    await batch.trial.begin()  # it failed, wherever: the next one who gets it shall know
             due_ms = self._clock.now_ms()
             for entry in batch.entries:
                 lane.set_back(entry, due_ms + int(SETBACK_S * 1000) * min(entry.deliveries, 8) ** 2)
         finally:
             lane.end(entries)
+
+    async def _is_tried(self, trial: Trial, entry: Entry) -> bool:
+        """Puts it on trial; False if it is spoilt."""
+        return await trial.begin() and not poison.is_spoilt(entry, self._poison_limit)
+
+    def _set_aside(self, lane: Lane, entry: Entry) -> Settlement:
+        settlement = poison.settlement(entry, lane.partition, self._clock.now_ms())
+        log.error("an entry is set aside as poison", extra={"station": self.station})
+        self._on_poison(not settlement.waits)
+        return settlement
 
     async def _handle(self, batch: Batch) -> list[Settlement]:
         pause_s = PAUSE_FIRST_S
@@ -294,7 +312,11 @@ class StationLoop:
                 if self._stopping.is_set():
                     return []  # the entries stay pending; whoever reads the lane next has them
                 self._complain(error, pause_s)
+                if batch.trial is not None:
+                    await batch.trial.rest()  # an outage is not its doing
                 await asyncio.sleep(pause_s)
+                if batch.trial is not None:
+                    await batch.trial.begin()
                 pause_s = min(pause_s * 2, PAUSE_LAST_S)
 
     async def _settle(self, settlements: Sequence[Settlement]) -> list[bool]:

@@ -14,6 +14,7 @@ from core.squeeze import restore, squeeze
 from core.store import Command, Store
 
 FIELD = b"f"  # the only field of an entry: its frame
+TRIAL_MS = 24 * 3600 * 1000  # the mark of an entry on trial that ended in another way is forgotten after this
 LEASE_MS = 5_000  # a waiting item in hand falls due again after this; a living consumer renews it (see `renew`)
 
 
@@ -91,6 +92,7 @@ class Streams:
             self._settle = await self._store.script("settle", relieving=self._group != keys.DISPATCHERS)
             self._adopt = await self._store.script("adopt")
             self._bury = await self._store.script("bury")
+            self._trial = await self._store.script("trial", relieving=True)
             self._loaded = True
         return self
 
@@ -181,6 +183,19 @@ class Streams:
             Entry(stream, flat[i].decode(), restore(flat[i + 1]), False, int(flat[i + 2]), flat[i + 3])
             for i in range(0, len(flat), 4)
         ]
+
+    async def mark(self, entry: Entry) -> int | None:
+        """Notes that an entry is on trial (core/trial.py); the delivery in which it was before, None for none."""
+        return await self._mark(entry, str(entry.deliveries))
+
+    async def unmark(self, entry: Entry) -> None:
+        """An entry is on trial no more."""
+        await self._mark(entry, "")
+
+    async def _mark(self, entry: Entry, delivery: str) -> int | None:
+        field = f"w{entry.id}" if entry.waiting else entry.id
+        (before,) = await self._store.send([self._trial.call([keys.trials(entry.stream)], [field, delivery, TRIAL_MS])])
+        return int(before) if before else None
 
     async def renew(self, entries: Sequence[Entry], now_ms: int) -> None:
         """Extends the leases of waiting items that are still in hand (only where the item is still there)."""

@@ -98,6 +98,9 @@ class BatchDesk(Desk):
             await self._saved.wait()
         if self._failure is not None or self._batch.draining.is_set():
             return ()
+        trial = self._batch.trial
+        if trial is not None and not trial.on:
+            await trial.begin()
         if self._lost:
             messages = [message for message in messages if not self._owners[message.place].lost]
         now_ms = self._clock.now_ms()

@@ -59,6 +59,8 @@ class SenderHandler:
         desk = BatchDesk(batch, self._channel, self._clock, self._policy, self._on_dead)
         try:
             messages = desk.open()
+            if batch.trial is not None:
+                await batch.trial.rest()  # until an attempt begins; it may wait for that for long, with thousands of others
             if messages:
                 await self._carrier.send(messages, desk)
             if desk.unseen() and not batch.draining.is_set():

@@ -125,4 +125,4 @@ async def test_what_breaks_a_station_is_set_aside_after_as_many_tries_as_the_set
         for each in parts:
             each.stop()
         await asyncio.wait_for(asyncio.gather(*tasks), 20)
-    assert [record.message.split(",")[0] for record in caplog.records] == ["batch failed", "1 entries set aside as poison"]
+    assert [record.message.split(",")[0] for record in caplog.records] == ["batch failed", "an entry is set aside as poison"]

@@ -3,7 +3,7 @@
 from core import keys
 from core.ids import new_id
 from core.model import Channel, ErrorClass, Priority, Status
-from core.poison import is_spoilt, isolate, settlement
+from core.poison import HARD, is_spoilt, is_suspect, isolate, settlement
 from core.streams import Entry
 from fastpath import Record, pack_frame, record, unpack_frame
 from fastpath.layout import DELIVERY, OUTCOME
@@ -28,10 +28,15 @@ def test_an_entry_has_its_last_chance_alone() -> None:
 
 def test_attempts_at_a_provider_are_no_crashes() -> None:
     frame = pack_frame([delivery(attempt=3)])
-    assert not is_spoilt(Entry("s", "1-0", frame, True, 4), 3)
-    assert is_spoilt(Entry("s", "1-0", frame, True, 7), 3)
-    assert is_spoilt(Entry("s", "1-0", frame, False, 4), 3)
-    assert is_spoilt(Entry("s", "1-0", b"rubbish", True, 4), 3)
+    assert not is_suspect(Entry("s", "1-0", frame, True, 5), 3)
+    assert is_suspect(Entry("s", "1-0", frame, True, 6), 3)
+    assert is_suspect(Entry("s", "1-0", frame, False, 3), 3)
+    assert is_suspect(Entry("s", "1-0", b"rubbish", True, 3), 3)
+
+
+def test_there_is_an_end_to_trials() -> None:
+    assert not is_spoilt(Entry("s", "1-0", b"", False, 3 * HARD), 3)
+    assert is_spoilt(Entry("s", "1-0", b"", False, 3 * HARD + 1), 3)
 
 
 def test_a_frame_is_split_into_what_is_not_done_yet() -> None:
