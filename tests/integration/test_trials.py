@@ -123,13 +123,14 @@ async def letters_are(store: Store, types: list[str]) -> bool:
 
 async def test_a_mark_says_in_which_delivery(store: Store) -> None:
     streams = await Streams(store, SENDERS, "alice").open()
-    first, again = (Entry("tidings:{p0}:s", "1-0", b"", deliveries=n) for n in (3, 4))
-    waiting = Entry("tidings:{p0}:s", "1-0", b"", waiting=True, deliveries=4)
+    stream = keys.outbound(0, Channel.EMAIL, Priority.MEDIUM)
+    first, again = (Entry(stream, "1-0", b"", deliveries=n) for n in (3, 4))
+    waiting = Entry(stream, "1-0", b"", waiting=True, deliveries=4)
     assert await streams.mark(first) is None
     assert await streams.mark(first) == 3  # its reply was lost, and it is asked again
     assert await streams.mark(waiting) is None  # another entry, with the same id
     assert await streams.mark(again) == 3
     await streams.unmark(again)
     assert await streams.mark(again) is None
-    (ttl,) = await store.send([["PTTL", keys.trials("tidings:{p0}:s")]])
+    (ttl,) = await store.send([["PTTL", keys.trials(stream)]])
     assert 0 < ttl <= 24 * 3600 * 1000
