@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
@@ -300,7 +300,10 @@ class Life(RuleBasedStateMachine):
 
 def test_any_life_of_a_stream(redis_url: str) -> None:
     checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-    asked = hypothesis_settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=checks)
+    phases = (Phase.explicit, Phase.reuse, Phase.generate)  # to shrink a life step by step takes longer than a test may
+    asked = hypothesis_settings(
+        max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=checks, phases=phases
+    )
 
     class HereLife(Life):
         def __init__(self) -> None:
