@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 import fastpath
 from bench.load import REPEAT_EVERY, Load, offer
 from bench.meter import counters, cpu_seconds, machine, resident_bytes, spread, spreads
@@ -280,7 +282,7 @@ def main() -> None:
     knobs = parser.parse_args()
     if not fastpath.NATIVE and not knobs.allow_pure:
         sys.exit(f"the native modules of fastpath are not built ({fastpath.WHY}): run `make build`, or give --allow-pure")
-    print(json.dumps(asyncio.run(bench(knobs))))
+    print(json.dumps(uvloop.run(bench(knobs))))
 
 
 if __name__ == "__main__":

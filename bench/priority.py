@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from bench.arrivals import STAGES, arrivals
 from bench.meter import cpu_seconds, machine, percentiles, require_native, spread
 from bench.openloop import Call, Load
@@ -114,6 +116,7 @@ def figures(alone: Sequence[Round], under: Sequence[Round], found: dict[str, dic
             spread([one.drained_per_s for one in under])["median"] / spread([one.drained_per_s for one in alone])["median"], 3
         ),
         "cpu_us": under[-1].cpu_us,
+        "cpu_alone_us": alone[-1].cpu_us,
     }
 
 
@@ -129,7 +132,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     knobs = parser.parse_args()
     require_native()
-    print(json.dumps(asyncio.run(bench(knobs))))
+    print(json.dumps(uvloop.run(bench(knobs))))
 
 
 if __name__ == "__main__":
