@@ -102,7 +102,7 @@ def valkey(folder: Path, *, durable: bool = True) -> Recipe:
         "maxmemory-policy noeviction",
         f"appendonly {'yes' if durable else 'no'}",
         "appendfsync everysec",
-        "auto-aof-rewrite-percentage 100",
+        "auto-aof-rewrite-percentage 300",
         "auto-aof-rewrite-min-size 256mb",
         'save ""',
         "daemonize no",
