@@ -57,43 +57,42 @@ async def test_a_hand_that_is_free_again_is_used_at_once(store: Store, monkeypat
     assert sorted(book.seen) == sorted([*names, *last])
 
 
+class Stuck(Notebook):
+    """Keeps low ones in hand until `release`; remembers the streams of what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.release = asyncio.Event()
+        self.streams: list[str] = []
+
+    async def handle(self, batch: Batch) -> list[Settlement]:
+        self.streams.extend(entry.stream for entry in batch.entries)
+        if batch.entries[0].stream == keys.inbound(0, Priority.LOW):
+            await self.release.wait()
+        return await super().handle(batch)
+
+
 async def test_an_urgent_one_is_read_while_all_hands_are_full(store: Store) -> None:
-    release, seen = asyncio.Event(), list[str]()
-
-    class Stuck(Notebook):
-        async def handle(self, batch: Batch) -> list[Settlement]:
-            seen.extend(entry.stream for entry in batch.entries)
-            if batch.entries[0].stream == keys.inbound(0, Priority.LOW):
-                await release.wait()
-            return await super().handle(batch)
-
+    book = Stuck()
     streams = Streams(store)
     await streams.append([Append(keys.inbound(0, Priority.LOW), frame(f"n{i}")) for i in range(3)])
-    async with running(store, Stuck(), partitions=1, concurrency=2, budget=1):
-        await eventually(lambda: len(seen) == 2, 10)
+    async with running(store, book, partitions=1, concurrency=2, budget=1):
+        await eventually(lambda: len(book.streams) == 2, 10)
         await streams.append([Append(keys.inbound(0, Priority.CRITICAL), frame("code"))])
-        await eventually(lambda: seen[-1] == keys.inbound(0, Priority.CRITICAL), 10)
-        release.set()
-        await eventually(lambda: len(seen) == 4, 10)
+        await eventually(lambda: book.streams[-1] == keys.inbound(0, Priority.CRITICAL), 10)
+        book.release.set()
+        await eventually(lambda: len(book.streams) == 4, 10)
 
 
 async def test_a_stream_read_apart_does_not_wait_for_a_slice_of_the_others(store: Store) -> None:
-    release, seen = asyncio.Event(), list[str]()
-
-    class Stuck(Notebook):
-        async def handle(self, batch: Batch) -> list[Settlement]:
-            seen.extend(entry.stream for entry in batch.entries)
-            if batch.entries[0].stream == keys.inbound(0, Priority.LOW):
-                await release.wait()
-            return await super().handle(batch)
-
+    book = Stuck()
     streams = Streams(store)
     await streams.append([Append(keys.inbound(0, Priority.LOW), frame("newsletter"))])
-    async with running(store, Stuck(), partitions=1, apart=True):
-        await eventually(lambda: len(seen) == 1, 10)
+    async with running(store, book, partitions=1, apart=True):
+        await eventually(lambda: len(book.streams) == 1, 10)
         await streams.append([Append(keys.inbound(0, Priority.CRITICAL), frame("code"))])
-        await eventually(lambda: seen[-1] == keys.inbound(0, Priority.CRITICAL), 10)
-        release.set()
+        await eventually(lambda: book.streams[-1] == keys.inbound(0, Priority.CRITICAL), 10)
+        book.release.set()
         await eventually(lambda: empty(store), 10)
 
 
