@@ -108,3 +108,47 @@ async def test_who_hangs_up_leaves_its_place_to_the_next() -> None:
     await asyncio.gather(*gone, return_exceptions=True)
     await visit(room, LOW, 1, done)
     assert done == [LOW]
+
+
+async def test_a_call_takes_a_place_for_each_item_and_a_quarter_of_all_at_most() -> None:
+    room, done = Room(places=8), list[int]()
+    async with AsyncExitStack() as places:
+        for _ in range(4):
+            await places.enter_async_context(room.place(LOW, 1_000))
+        waiting = [asyncio.create_task(visit(room, LOW, 1, done)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert done == []
+    await asyncio.gather(*waiting)
+    async with AsyncExitStack() as places:
+        for _ in range(8):
+            await places.enter_async_context(room.place(LOW, 1))
+        assert room.waiting == 0
+
+
+async def test_small_calls_do_not_overtake_a_large_one_before_them() -> None:
+    room, done = Room(places=8), list[int]()
+    async with AsyncExitStack() as places:
+        for _ in range(7):
+            await places.enter_async_context(room.place(LOW, 1))
+        large = asyncio.create_task(visit(room, LOW, 1_000, done))
+        await eventually(lambda: room.waiting == 1_000)
+        small = asyncio.create_task(visit(room, LOW, 1, done))
+        await eventually(lambda: room.waiting == 1_001)
+        assert done == []
+        large.cancel()
+        await small  # there was room for it all the time
+        assert done == [LOW]
+        assert room.waiting == 0
+
+
+async def test_a_more_urgent_small_call_takes_the_place_that_is_too_small_for_a_large_one() -> None:
+    room, done = Room(places=8), list[int]()
+    async with AsyncExitStack() as places:
+        for _ in range(7):
+            await places.enter_async_context(room.place(LOW, 1))
+        large = asyncio.create_task(visit(room, LOW, 1_000, done))
+        await eventually(lambda: room.waiting == 1_000)
+        await visit(room, HIGH, 1, done)
+        assert done == [HIGH]
+    await large
+    assert done == [HIGH, LOW]
