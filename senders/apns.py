@@ -100,7 +100,7 @@ class Apns:
 
     async def send(self, messages: Sequence[Message], desk: Desk) -> None:
         """See senders.provider.Carrier."""
-        await one_by_one(self._turnstile, messages, desk, self._attempt)
+        await one_by_one(self._turnstile, messages, desk, self._attempt, self._receipts.make_ahead)
 
     async def close(self) -> None:
         """See senders.provider.Carrier."""

@@ -186,18 +186,20 @@ class Gate:
         if answer is self._last and not probe:
             return
         self._last = answer
-        now_ms = self._clock.now_ms()
-        well = begun_ms and answer.error_class is ErrorClass.NONE  # a refusal comes quickly, and proves nothing
-        self._health.note(answer.error_class in FAULTS, now_ms, max(now_ms - begun_ms, 0) if well else None)
-        if probe or self._breaker.state(now_ms) is State.CLOSED:  # late answers from before it opened decide nothing
-            self._breaker.report(answer.error_class, now_ms)
-        if self._breaker.state(now_ms) is State.OPEN:
+        error_class, breaker, now_ms = answer.error_class, self._breaker, self._clock.now_ms()
+        # A refusal comes quickly, and proves nothing.
+        took_ms = max(now_ms - begun_ms, 0) if begun_ms and error_class is ErrorClass.NONE else None
+        self._health.note(error_class in FAULTS, now_ms, took_ms)
+        if probe or breaker.state(now_ms) is State.CLOSED:  # late answers from before it opened decide nothing
+            breaker.report(error_class, now_ms)
+        if breaker.state(now_ms) is State.OPEN:
             self._turn_away()
-        throttled = answer.error_class is ErrorClass.THROTTLED and ours
+        throttled = error_class is ErrorClass.THROTTLED and ours
         self._refused.note(float(throttled), now_ms)
         if throttled:
             self.slow_down(self.seen_per_s, left_of_rate(self._refused.average(now_ms, 0.0, 1.0)))
-        self._news.set()
+        if self._waiters:
+            self._news.set()
 
     def slow_down(self, seen_per_s: float, keep: float = HALF) -> None:
         """The provider asks for patience.

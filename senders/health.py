@@ -34,7 +34,8 @@ class Fading:
 
     def note(self, value: float, now_ms: int) -> None:
         """Takes in a value."""
-        self._fade(now_ms)
+        if now_ms > self._at_ms:  # many come within a millisecond
+            self._fade(now_ms)
         self._sum += value
         self._count += 1
 

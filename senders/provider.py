@@ -24,9 +24,10 @@ class Message:
         begun_ms: when the attempt began, milliseconds since the epoch; 0 before.
         span: the sender's span; None where nothing is traced.
         alternative: after a failure: another provider is well and could take it at once.
+        data: of a push: what it carries besides its text, once senders/receipts.py has made it.
     """
 
-    __slots__ = ("_id", "_parts", "alternative", "begun_ms", "place", "provider", "record", "span")
+    __slots__ = ("_id", "_parts", "alternative", "begun_ms", "data", "place", "provider", "record", "span")
 
     def __init__(self, record: Record, place: int = 0, provider: str = "") -> None:
         self.record = record
@@ -35,6 +36,7 @@ class Message:
         self.begun_ms = 0
         self.span: Span | None = None
         self.alternative = False
+        self.data: dict[str, str] | None = None
         self._id = ""
         self._parts: dict[int, bytes] | None = None
 

@@ -1,5 +1,8 @@
 """What a push carries besides its text: the template's data, the notification's id, and a receipt for the app to send back."""
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 import orjson
 
 from core.model import Part
@@ -27,6 +30,17 @@ class Receipts:
         Raises:
             ValueError: the rendered data is not a JSON object.
         """
+        if message.data is None:
+            message.data = self._made(message)
+        return message.data
+
+    def make_ahead(self, messages: Sequence[Message]) -> None:
+        """Makes the data of pushes that come next: one after another they cost a third of what they do between two calls."""
+        for message in messages:
+            with suppress(ValueError):  # `data` will say so
+                self.data(message)
+
+    def _made(self, message: Message) -> dict[str, str]:
         rendered = message.parts.get(Part.DATA) or b"{}"
         values = orjson.loads(rendered)
         if not isinstance(values, dict):

@@ -218,6 +218,7 @@ class GateDesk(Desk):
         self._passed = passed
         self._probe = passed.probe
         self._in_lane = in_lane
+        self._lanes = routes.lanes.get(gate.name)
         self.turned_away: list[Message] = []
 
     @property
@@ -249,7 +250,7 @@ class GateDesk(Desk):
         if not self._gate.passable or (self._gate.limited and not self._passed.paid):
             self.turned_away += messages
             return ()
-        lanes = self._routes.lanes.get(self._gate.name)
+        lanes = self._lanes
         if lanes is None:
             return messages
         free: list[Message] = []
@@ -271,9 +272,9 @@ class GateDesk(Desk):
 
     def _report(self, messages: Sequence[Message], answer: Answer) -> None:
         """One answer is one piece of news, however many messages it is for; about a domain only if it is about all of them."""
-        lanes = self._routes.lanes.get(self._gate.name)
+        lanes = self._lanes
         of_domain = lanes is not None and all([lanes.report(answer, message.record) for message in messages])
-        begun_ms = min((message.begun_ms for message in messages), default=0)
+        begun_ms = messages[0].begun_ms if messages else 0  # they were begun together
         self._gate.report(answer, probe=self._probe, begun_ms=begun_ms, ours=not of_domain)
         if answer.status is Status.SENT:
             self._gate.note_taken(ages([message.record for message in messages]))

@@ -83,7 +83,7 @@ def calling(
 
     The span is a client's: a child of the first one's span, linked both ways with all others.
     """
-    spans = [m.span for m in messages if m.span is not None]
+    spans = [m.span for m in messages if m.span is not None] if telemetry.enabled() else ()
     if not spans:
         return Call(provider, None)
     first, *others = spans

@@ -32,6 +32,21 @@ def test_data_is_text() -> None:
             receipts.data(message(delivery("t", {Part.DATA: broken}, channel=Channel.PUSH)))
 
 
+def test_data_that_is_made_ahead_is_the_same_and_damaged_ones_stop_no_others() -> None:
+    receipts = Receipts(Settings(secret_key=SECRET))
+    good, broken, last = (
+        message(delivery(address, {Part.DATA: data}, channel=Channel.PUSH))
+        for address, data in (("t", '{"n": 7}'), ("t", "[1]"), ("u", '{"n": 8}'))
+    )
+    receipts.make_ahead([good, broken, last])
+    made = good.data
+    assert made is not None and receipts.data(good) is made
+    assert made == receipts.data(message(good.record))
+    assert last.data is not None and last.data["n"] == "8"
+    with pytest.raises(ValueError):
+        receipts.data(broken)
+
+
 def test_forged_receipts_are_refused() -> None:
     good = sign_receipt(SECRET, delivery().id, Channel.PUSH, 0)
     head, body, _ = good.split(".")

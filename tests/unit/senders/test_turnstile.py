@@ -1,12 +1,13 @@
 """The bound on calls in flight: never passed, the urgent first, nothing lost by cancelling."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from core.model import Priority
 from senders.provider import Answer, Message, sent
-from senders.turnstile import Turnstile, one_by_one
+from senders.turnstile import AHEAD, Turnstile, one_by_one
 from tests.helpers import eventually
 from tests.unit.senders.kit import Notes, delivery, messages
 
@@ -78,6 +79,54 @@ async def test_a_bug_leaves_its_message_open_and_sees_to_the_others() -> None:
         await one_by_one(Turnstile(2), messages(delivery() for _ in range(4)), desk, attempt)
     assert sorted(desk.answers) == [0, 2, 3]
     assert sorted(desk.begun) == [0, 1, 2, 3]
+
+
+async def test_a_bug_of_the_desk_is_raised_once_the_others_are_in_its_books() -> None:
+    class Torn(Notes):
+        def end_all(self, messages: Sequence[Message], answer: Answer) -> None:
+            if messages[0].place == 1:
+                raise ZeroDivisionError
+            super().end_all(messages, answer)
+
+    async def attempt(message: Message) -> Answer:
+        await asyncio.sleep(0)  # all are answered in one turn of the loop
+        return sent()
+
+    desk = Torn()
+    with pytest.raises(ZeroDivisionError):
+        await one_by_one(Turnstile(4), messages(delivery() for _ in range(4)), desk, attempt)
+    assert sorted(desk.answers) == [0, 2, 3]
+
+
+async def test_an_answer_is_in_the_books_while_others_are_waited_for() -> None:
+    go = asyncio.Event()
+
+    async def attempt(message: Message) -> Answer:
+        if message.place:
+            await go.wait()
+        return sent()
+
+    desk = Notes()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(one_by_one(Turnstile(2), messages(delivery() for _ in range(2)), desk, attempt))
+        await eventually(lambda: 0 in desk.answers)
+        assert 1 not in desk.answers
+        go.set()
+
+
+async def test_messages_are_prepared_a_few_at_a_time_before_they_begin() -> None:
+    told, taken = list[int](), list[tuple[int, int]]()
+
+    def prepare(some: Sequence[Message]) -> None:
+        told.extend(message.place for message in some)
+
+    async def attempt(message: Message) -> Answer:
+        taken.append((message.place, len(told)))
+        return sent()
+
+    await one_by_one(Turnstile(1), messages(delivery() for _ in range(AHEAD + 1)), Notes(), attempt, prepare)
+    assert told == list(range(AHEAD + 1))
+    assert taken == [*((place, AHEAD) for place in range(AHEAD)), (AHEAD, AHEAD + 1)]
 
 
 async def test_critical_overtakes_a_slice_of_low() -> None:
