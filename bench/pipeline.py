@@ -5,6 +5,7 @@ in five languages, half of them HTML with a loop, half plain variables; one in t
 window and must be suppressed. Deliveries go to a provider in the senders' process that takes e-mails and sends nothing
 (senders/discard.py), or with --provider to the inbox in PostgreSQL or by SendGrid's API to the sandbox. Requests are made
 before the clock starts (bench/load.py); it stops when the ledger has recorded the last one, and the books must be equal then.
+Each run has a new system; how the cost grows with what is kept, a run with a larger --count says.
 """
 
 import argparse
@@ -40,6 +41,7 @@ LANGUAGES = ("en", "de", "fr", "es", "pl")
 POLL_S = 0.2  # a look costs the station that is looked at milliseconds
 SETTLE_S = 10.0  # what is recorded is settled a moment later
 STALL_S = 60.0  # no progress for so long ends a run
+WARM_UP = 100_000  # notifications before a run, at most
 HALT_S = 3.0  # after this every sender knows that its channel is halted
 PLAIN = "{{ name }}: {{ order }} ({{ total }})"
 LOOP = "<h1>{{ name }}</h1><ul>{% for item in items %}<li>{{ item.title }}: {{ item.price }}</li>{% endfor %}</ul>"
@@ -228,28 +230,42 @@ def settings_of(provider: str) -> Settings:
     return given if provider == "in_app" else given.model_copy(update={"email_providers": (provider,)})
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One run on a system of its own, and what there was to weigh after it."""
+
+    run: Run
+    weights: dict[str, float]
+    resident_mib: dict[str, int]
+
+
+async def once(knobs: argparse.Namespace, number: int, say: Callable[[str], None]) -> Round:
+    """A new system: setup, a warm-up, one run, the weighing."""
+    with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
+        up = running(Path(folder) / "data", say, fixed_ports=False, given=settings_of(knobs.provider))
+        async with up as (system, supervisor), system.client() as client:
+            await prepare(system, client, knobs.recipients)
+            load = Load(knobs.batch, knobs.recipients, CHANNELS[knobs.provider], random.Random(knobs.seed + number))
+            watch = Watch(system, knobs.provider)
+            warm = argparse.Namespace(**{**vars(knobs), "count": min(knobs.count, WARM_UP)})
+            for name, some in (("warm-up", warm), (f"run {number}", knobs)):
+                run = await measure(system, supervisor.pids, load, watch, some)
+                await check_books(client)
+                say(f"{name}: {run}")
+            memory = {name: round(resident_bytes(pid) / 2**20) for name, pid in supervisor.pids.items()}
+            weights = await weigh(system, client, supervisor.pids, load, watch, knobs)
+            await check_books(client)
+    return Round(run, weights, memory)
+
+
 async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
-    """Everything: setup, a warm-up, the runs, the result."""
+    """All runs, each on a system of its own: what one leaves behind (marks, rows) is not the next one's burden."""
 
     def say(line: str) -> None:
         print(line, file=sys.stderr)
 
-    runs: list[Run] = []
-    given = settings_of(knobs.provider)
-    with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
-        up = running(Path(folder) / "data", say, fixed_ports=False, given=given)
-        async with up as (system, supervisor), system.client() as client:
-            await prepare(system, client, knobs.recipients)
-            load = Load(knobs.batch, knobs.recipients, CHANNELS[knobs.provider], random.Random(knobs.seed))
-            watch = Watch(system, knobs.provider)
-            for i in range(knobs.runs + 1):
-                found = await measure(system, supervisor.pids, load, watch, knobs)
-                await check_books(client)
-                say(f"{'run ' + str(i) if i else 'warm-up'}: {found}")
-                runs += [found] if i else []
-            memory = {name: round(resident_bytes(pid) / 2**20) for name, pid in supervisor.pids.items()}
-            weights = await weigh(system, client, supervisor.pids, load, watch, knobs)
-            await check_books(client)
+    rounds = [await once(knobs, number, say) for number in range(1, knobs.runs + 1)]
+    runs = [one.run for one in rounds]
     return {
         "workload": "pipeline",
         **machine(),
@@ -259,15 +275,15 @@ async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
         "recorded_per_s": spread(run.recorded_per_s for run in runs),
         "cpu_us": spreads([run.cpu_us for run in runs]),
         "cpu_us_sum": spread((sum(run.cpu_us.values()) for run in runs), 1),
-        **weights,
-        "resident_mib": memory,
+        **rounds[-1].weights,
+        "resident_mib": rounds[-1].resident_mib,
     }
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--count", type=int, default=50_000, help="notifications in a run")
+    parser.add_argument("--count", type=int, default=2_000_000, help="notifications in a run")
     parser.add_argument("--batch", type=int, default=500, help="notifications in a call")
     parser.add_argument("--calls", type=int, default=4, help="calls at a time")
     parser.add_argument(

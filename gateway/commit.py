@@ -12,7 +12,7 @@ from core.durability import Durability
 from core.ids import partition_of, priority_of
 from core.model import Priority
 from core.streams import Append
-from fastpath import Record, pack_frames
+from fastpath import Record, by_priority, pack_frames
 from fastpath.layout import OUTCOME
 
 Write: TypeAlias = Callable[[Sequence[Append]], Awaitable[list[str]]]
@@ -66,27 +66,30 @@ class Committer:
         self._append = append
         self._partitions = partitions
         self._gather_s = gather_s
-        self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
+        self._enough = FRAME_RECORDS * partitions  # of so many the frames are full: to wait for more gains nothing
+        self._waiting: list[Record] = []
+        self._callers: list[asyncio.Future[None]] = []
         self._flush: asyncio.Task[None] | None = None
         self._urgent = False  # something critical waits
 
     async def commit(self, records: Sequence[Record]) -> None:
-        """Returns when all records are in Redis. A single one may share its frame with other calls'.
+        """Returns when all records are in Redis. They may share their frames with other calls'.
 
         Raises:
             StoreUnavailable: some may be there and some not.
             StoreFull: none that Redis refused is.
         """
-        if len(records) == 1:
-            await self._share(records[0])
-        elif records:
+        if len(records) >= self._enough:
             await self._append(frames(records, self._partitions))
+        elif records:
+            await self._share(records)
 
-    def _share(self, record: Record) -> "asyncio.Future[None]":
-        """Done when the frame that the record goes along with is. A caller who hangs up does not take the others' along."""
+    def _share(self, records: Sequence[Record]) -> "asyncio.Future[None]":
+        """Done when the frames that the records go along with are. A caller who hangs up does not take the others' along."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, done))
-        self._urgent = self._urgent or record.priority == Priority.CRITICAL
+        self._waiting += records
+        self._callers.append(done)
+        self._urgent = self._urgent or Priority.CRITICAL in by_priority(records)
         if self._flush is None:
             self._flush = asyncio.create_task(self._flush_soon())
         return done
@@ -95,19 +98,20 @@ class Committer:
         await asyncio.sleep(self._gather_s)
         await self._keep_gathering()
         waiting, self._waiting, self._flush, self._urgent = self._waiting, [], None, False
+        callers, self._callers = self._callers, []
         try:
-            await self._append(frames([record for record, _ in waiting], self._partitions))
+            await self._append(frames(waiting, self._partitions))
         except asyncio.CancelledError:
-            for _, done in waiting:
+            for done in callers:
                 done.cancel()
             raise
         except Exception as error:
-            for _, done in waiting:
+            for done in callers:
                 if not done.done():
                     done.set_exception(error)
                     done.exception()  # told to whoever still waits; nobody else need hear of it
         else:
-            for _, done in waiting:
+            for done in callers:
                 if not done.done():
                     done.set_result(None)
 
@@ -115,7 +119,7 @@ class Committer:
         """Lets others come along without ever leaving the loop idle: a round trip costs as much as the checks of ten calls."""
         time = asyncio.get_running_loop().time
         ends, barren, count = time() + LATEST_S - self._gather_s, 0, len(self._waiting)
-        while barren < BARREN and not self._urgent and time() < ends:
+        while barren < BARREN and not self._urgent and len(self._waiting) < self._enough and time() < ends:
             await asyncio.sleep(0)
             barren = barren + 1 if len(self._waiting) == count else 0
             count = len(self._waiting)

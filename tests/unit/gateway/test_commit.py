@@ -77,12 +77,23 @@ async def test_concurrent_calls_share_a_frame_and_wait_for_its_answer() -> None:
     await asyncio.gather(*calls)
 
 
-async def test_a_batch_has_frames_of_its_own() -> None:
+async def test_batches_share_frames_and_keep_their_order() -> None:
     redis = Redis()
     redis.answer.set()
     committer = Committer(redis.append, 4)
-    await asyncio.gather(committer.commit([made(), made()]), committer.commit([made()]), committer.commit([]))
-    assert sorted(len(unpack_frame(append.frame)) for call in redis.calls for append in call) == [1, 2]
+    batches = [[made(), made()], [made()], [], [made(), made(), made()]]
+    await asyncio.gather(*map(committer.commit, batches))
+    ((append,),) = redis.calls
+    assert unpack_frame(append.frame) == [r for batch in batches for r in batch]
+
+
+async def test_who_fills_frames_alone_waits_for_nobody() -> None:
+    redis = Redis()
+    committer = Committer(redis.append, 2, gather_s=60.0)
+    calls = [asyncio.create_task(committer.commit([made() for _ in range(2 * FRAME_RECORDS)])) for _ in range(2)]
+    await eventually(lambda: len(redis.calls) == 2)
+    redis.answer.set()
+    await asyncio.gather(*calls)
 
 
 async def test_all_whose_frame_failed_are_told() -> None:
@@ -110,19 +121,20 @@ async def test_a_caller_who_hangs_up_does_not_take_the_others_along() -> None:
 
 
 @pytest.mark.parametrize(
-    ("priority", "latest_s", "company"),
+    ("first", "latest_s", "company"),
     [
-        pytest.param(Priority.HIGH, 60.0, 20, id="until nobody comes any more"),
-        pytest.param(Priority.HIGH, 0.0, 1, id="not for ever"),
-        pytest.param(Priority.CRITICAL, 60.0, 1, id="not by critical ones"),
+        pytest.param([Priority.HIGH], 60.0, 20, id="until nobody comes any more"),
+        pytest.param([Priority.HIGH], 0.0, 1, id="not for ever"),
+        pytest.param([Priority.HIGH] * (FRAME_RECORDS - 9), 60.0, 9, id="not when the frames are full"),
+        pytest.param([Priority.HIGH, Priority.CRITICAL], 60.0, 1, id="not by critical ones"),
     ],
 )
 async def test_others_are_waited_for_while_they_keep_coming(
-    priority: Priority, latest_s: float, company: int, monkeypatch: pytest.MonkeyPatch
+    first: list[Priority], latest_s: float, company: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redis = Redis()
-    committer = Committer(redis.append, 4)
-    calls = [asyncio.create_task(committer.commit([made(priority=priority)]))]
+    committer = Committer(redis.append, 1)
+    calls = [asyncio.create_task(committer.commit([made(priority=priority) for priority in first]))]
     sleep = asyncio.sleep
 
     async def nap(seconds: float) -> None:
@@ -137,7 +149,7 @@ async def test_others_are_waited_for_while_they_keep_coming(
         patch.setattr(commit, "LATEST_S", latest_s)
         while not redis.calls:
             await sleep(0)
-    assert sum(len(unpack_frame(append.frame)) for append in redis.calls[0]) == 1 + company
+    assert sum(len(unpack_frame(append.frame)) for append in redis.calls[0]) == len(first) + company
     redis.answer.set()
     await asyncio.gather(*calls)
 
