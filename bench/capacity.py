@@ -1,7 +1,8 @@
 """`python -m bench.capacity --per-second 50000`: what a load takes in processes, Redis shards, memory and disk.
 
-A model of sums and quotients. Its constants are measured ones: CPU of each process per notification by bench.pipeline, bytes by
-bench.backlog, the newest results of both (bench/results). Pure but for reading those. Providers' limits: bench/limits.py.
+A model of sums and quotients. Its constants are measured ones: CPU of each process per notification by bench.pipeline, of a
+sender for speaking to its provider by bench.providers, bytes by bench.backlog, the newest results of each (bench/results). Pure
+but for reading those. Providers' limits: bench/limits.py.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from statistics import mean
 from typing import Any
 
 from bench.history import latest
@@ -19,6 +21,7 @@ BUSY = 0.7  # share of a core that a process is planned to use at the peak: queu
 DAY_S = 86_400
 GIB = 2**30
 CHANNELS = ("email", "sms", "push", "in_app")
+SPOKEN = {"email": ("email",), "sms": ("sms",), "push": ("fcm", "apns")}  # cases of bench.providers; of pushes half by each
 SERVERS = ("valkey", "postgresql")
 KEY_MARKS = 2  # of a notification with an idempotency key: the gateway's, 24 hours, and the dispatcher's, 25
 APART = ("bench", "sandbox")  # the load generator and the providers are no part of a deployment
@@ -29,7 +32,9 @@ class Costs:
     """What a notification takes.
 
     Attributes:
-        cpu_us: by process ("gateway", "dispatcher", "sender", "ledger", "valkey", "postgresql"), microseconds.
+        cpu_us: by process ("gateway", "dispatcher", "sender", "ledger", "valkey", "postgresql"), microseconds; of a sender
+            what it takes to hand over to a provider in its own process.
+        provider_us: by channel, microseconds of a sender for a message that goes to a provider over the network.
         queued_bytes: in Redis while it waits.
         mark_bytes: in Redis for each mark (idempotency key or content within its dedupe window).
         delivery_bytes, recipient_bytes: in PostgreSQL, indexes included.
@@ -42,6 +47,7 @@ class Costs:
     delivery_bytes: float
     recipient_bytes: float
     wal_bytes: float
+    provider_us: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +90,8 @@ class Plan:
     accounts: Mapping[str, str]
 
 
-def costs_of(pipeline: Mapping[str, Any], backlog: Mapping[str, Any]) -> Costs:
-    """The constants in a result of bench.pipeline and one of bench.backlog (of its largest size)."""
+def costs_of(pipeline: Mapping[str, Any], backlog: Mapping[str, Any], providers: Mapping[str, Any]) -> Costs:
+    """The constants in a result of bench.pipeline, one of bench.backlog (of its largest size) and one of bench.providers."""
     cpu_us: dict[str, float] = {}
     for process, us in pipeline["cpu_us"].items():
         if process not in APART:
@@ -100,6 +106,10 @@ def costs_of(pipeline: Mapping[str, Any], backlog: Mapping[str, Any]) -> Costs:
         postgres["delivery"],
         postgres["recipient"],
         postgres["wal"],
+        {
+            channel: mean(providers["details"][name]["cpu_us"]["ours"]["median"] for name in by)
+            for channel, by in SPOKEN.items()
+        },
     )
 
 
@@ -110,7 +120,9 @@ def rate(cpu_us: Mapping[str, float], cores: float, others: float = 0.0) -> floa
 
 def plan(costs: Costs, demand: Demand) -> Plan:
     """What `demand` takes at these `costs`."""
-    busy = {name: demand.per_second * us / 1e6 for name, us in costs.cpu_us.items()}  # cores
+    cpu_us = dict(costs.cpu_us)
+    cpu_us["sender"] += sum(demand.shares.get(channel, 0.0) * us for channel, us in costs.provider_us.items())
+    busy = {name: demand.per_second * us / 1e6 for name, us in cpu_us.items()}  # cores
     processes = {name: math.ceil(used / BUSY) for name, used in busy.items() if name not in SERVERS}
     shards = math.ceil(busy.get("valkey", 0.0) / BUSY)
     marks = demand.per_day * demand.keyed * KEY_MARKS * costs.mark_bytes
@@ -136,10 +148,10 @@ def measured() -> Costs:
     Raises:
         SystemExit: there is no result of one of the workloads yet.
     """
-    pipeline, backlog = latest("pipeline"), latest("backlog")
-    if pipeline is None or backlog is None:
-        raise SystemExit("no results yet: run python -m bench pipeline backlog")
-    return costs_of(pipeline, backlog)
+    pipeline, backlog, providers = latest("pipeline"), latest("backlog"), latest("providers")
+    if pipeline is None or backlog is None or providers is None:
+        raise SystemExit("no results yet: run python -m bench pipeline backlog providers")
+    return costs_of(pipeline, backlog, providers)
 
 
 def rows(found: Plan) -> list[tuple[str, str]]:

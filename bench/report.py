@@ -23,8 +23,8 @@ def figures(folder: Path = RESULTS) -> dict[str, str]:
     written = {"summary": tables.summary(list(found.values())), "limits": tables.limits()}
     for name in WORKLOADS:
         written[name] = _detail(name, found)
-    both = "pipeline" in found and "backlog" in found
-    written["capacity"] = tables.capacity(found["pipeline"], found["backlog"]) if both else tables.NOTHING
+    parts = [found[name] for name in ("pipeline", "backlog", "providers") if name in found]
+    written["capacity"] = tables.capacity(*parts) if len(parts) == 3 else tables.NOTHING
     return written
 
 

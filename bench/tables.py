@@ -60,7 +60,7 @@ def headline(result: Result) -> list[tuple[str, Any]]:
         case "fastpath":
             return [(f"{name}, times {one['against']}", one["ratio"]) for name, one in _named(result, "ratio")]
         case "providers":
-            return [(f"{name}, share of the bare client", figure) for name, figure in _channels(result)]
+            return [(f"{name}, share of the bare client", figure) for name, figure in result["providers"].items()]
         case "peers":
             return [(f"{name}, a second", one) for name, one in _named(result, "median")]
         case _:
@@ -72,10 +72,6 @@ def headline(result: Result) -> list[tuple[str, Any]]:
 
 def _named(result: Result, key: str) -> list[tuple[str, Any]]:
     return [(name, one) for name, one in result.items() if isinstance(one, Mapping) and key in one]
-
-
-def _channels(result: Result) -> list[tuple[str, Any]]:
-    return [(name, result[name]) for name in ("sms", "fcm", "apns", "push", "email", "sendgrid", "smtp") if name in result]
 
 
 def _sizes(result: Result) -> list[tuple[str, Any]]:
@@ -135,9 +131,23 @@ def rivals(result: Result) -> str:
     return table(("who", "min/s", "median/s", "max/s", "the whole path is so many times as fast"), lines)
 
 
-def capacity(pipeline: Result, backlog: Result) -> str:
+def shares(result: Result) -> str:
+    """Senders beside bare clients."""
+    lines = [
+        (
+            name,
+            f"{one['ratio']:g}",
+            *(number(one["cpu_us"][side]) for side in ("ours", "bare")),
+            number(one["messages_per_call"]),
+        )
+        for name, one in result["details"].items()
+    ]
+    return table(("case", "share of the bare client's rate", "sender, us", "bare client, us", "messages a call"), lines)
+
+
+def capacity(pipeline: Result, backlog: Result, providers: Result) -> str:
     """The model's answers for SCENARIOS."""
-    found = costs_of(pipeline, backlog)
+    found = costs_of(pipeline, backlog, providers)
     plans = [rows(plan(found, _mixed(demand))) for _, demand in SCENARIOS]
     lines = [(what, *(dict(one)[what] for one in plans)) for what, _ in plans[0]]
     return table(("", *(name for name, _ in SCENARIOS)), lines)
@@ -156,5 +166,6 @@ DETAILS: dict[str, Callable[[Result], str]] = {
     "pipeline": costs,
     "priority": stages,
     "backlog": growth,
+    "providers": shares,
     "peers": rivals,
 }

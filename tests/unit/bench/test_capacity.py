@@ -10,7 +10,7 @@ from bench.history import history, latest
 from bench.limits import LIMITS
 
 CPU = {"gateway": 10.0, "dispatcher": 20.0, "sender": 7.0, "ledger": 5.0, "valkey": 14.0, "postgresql": 8.0}
-COSTS = Costs(CPU, queued_bytes=400, mark_bytes=100, delivery_bytes=500, recipient_bytes=200, wal_bytes=1000)
+COSTS = Costs(CPU, queued_bytes=400, mark_bytes=100, delivery_bytes=500, recipient_bytes=200, wal_bytes=1000, provider_us={})
 SHARES = {"email": 0.5, "push": 0.4, "sms": 0.1}
 DEMAND = Demand(50_000, 1e9, 100e6, keep_days=30, outage_s=600, keyed=1.0, shares=SHARES)
 RUNS = history("pipeline")
@@ -22,6 +22,12 @@ def test_cpu_becomes_processes_shards_and_cores() -> None:
     assert found.redis_shards == 1
     assert found.cores == pytest.approx(50_000 * 64e-6 / BUSY)
     assert found.partitions >= 2 * found.redis_shards
+
+
+def test_speaking_to_providers_takes_senders() -> None:
+    found = plan(replace(COSTS, provider_us={"push": 100.0, "sms": 200.0}), DEMAND)
+    assert found.processes["sender"] == 5  # 0.35 cores, 2.0 for 20,000 pushes and 1.0 for 5,000 SMS, at 70 %
+    assert found.processes["dispatcher"] == 2
 
 
 def test_bytes_become_memory_and_disk() -> None:
@@ -56,7 +62,12 @@ def test_results_become_costs() -> None:
         "mark_bytes": 3,
         "postgres_bytes": {"delivery": 4, "recipient": 5, "wal": 6, "inbox": 0},
     }
-    assert costs_of(pipeline, backlog) == Costs({"sender": 3.0, "gateway": 1.5, "valkey": 1.5}, 1.0, 3, 4, 5, 6)
+    spoken = {
+        name: {"cpu_us": {"ours": {"median": us}}} for name, us in (("email", 1.0), ("sms", 2.0), ("fcm", 4.0), ("apns", 8.0))
+    }
+    found = costs_of(pipeline, backlog, {"details": spoken})
+    cpu_us, provider_us = {"sender": 3.0, "gateway": 1.5, "valkey": 1.5}, {"email": 1.0, "sms": 2.0, "push": 6.0}
+    assert found == Costs(cpu_us, 1.0, 3, 4, 5, 6, provider_us)
 
 
 def test_every_line_of_a_plan_is_for_people() -> None:
