@@ -34,7 +34,7 @@ POLL_S = 0.02
 STALL_S = 60.0
 STOP_S = 10.0
 SECRET = "only-for-benchmarks-0123456789"
-PIPELINE_COUNT = 50_000
+PIPELINE_COUNT = 500_000  # ten seconds of it: at the edges of a short run stations wait for each other
 
 
 @dataclass(frozen=True, slots=True)
