@@ -1,8 +1,8 @@
 """`python -m bench.backlog`: what a notification costs as the backlog grows, in CPU, Redis and PostgreSQL; and a restart.
 
 A backlog is laid into the inbound streams while the dispatcher is held still; then it drains, and the books must be equal.
-Sizes go up in one system, each after a warm-up, and the whole again for each run. Then every station and Redis are killed at
-once under a full backlog (--restart) and `tidings up` starts them again: the clock stops when the first one is delivered.
+Each run has a new system, in which the sizes go up after a warm-up. Then every station and Redis are killed at once under a
+full backlog (--restart) and `tidings up` starts them again: the clock stops when the first one is delivered.
 """
 
 import argparse
@@ -11,10 +11,11 @@ import json
 import os
 import random
 import signal
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from tidings.up.supervisor import Supervisor, System
 
 SIZES = (10_000, 100_000, 1_000_000, 5_000_000)
 WARM_UP = 10_000
+ENOUGH, DRAINS = 100_000, 10  # so many notifications of a size in a run, or so many drains
 ON_DISK_S = 2.0  # appendfsync everysec: what is older than this survives a kill
 LIVE_S = 120.0  # a system that delivers nothing so long after a restart has failed
 POLL_S = 0.05
@@ -124,14 +126,18 @@ class Yard:
             await asyncio.sleep(POLL_S)
 
 
-async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
-    """Everything: setup, a warm-up, the sizes in each run, the restart, the result."""
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A run on a system of its own: the drains of each size, what they left, the restart."""
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+    drains: dict[int, list[Drain]]
+    left: dict[str, Any]
+    restart: dict[str, float] | None
 
-    drains: dict[int, list[Drain]] = {size: [] for size in knobs.sizes}
-    restarts: list[dict[str, float]] = []
+
+async def once(knobs: argparse.Namespace, say: Callable[[str], None]) -> Round:
+    """A new system: setup, a warm-up, the sizes, the restart. Small sizes have several drains: CPU comes in steps of 10 ms."""
+    drains: dict[int, list[Drain]] = {}
     with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
         up = running(Path(folder) / "data", say, fixed_ports=False, given=bench_settings())
         async with up as (system, supervisor), system.client() as client:
@@ -139,39 +145,50 @@ async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
             yard = Yard(system, supervisor, client, knobs)
             await yard.drain(min(WARM_UP, *knobs.sizes))
             before = await footprint(system)
-            for _ in range(knobs.runs):
-                for size in knobs.sizes:
-                    drains[size].append(one := await yard.drain(size))
-                    say(f"{size:,}: {sum(one.cpu_us.values()):.1f} us, {one.redis_bytes / size:.0f} bytes each in Redis")
+            for size in knobs.sizes:
+                drains[size] = [await yard.drain(size) for _ in range(min(max(ENOUGH // size, 1), DRAINS))]
+                cpu_us = statistics.mean(sum(one.cpu_us.values()) for one in drains[size])
+                say(f"{size:,}: {cpu_us:.1f} us, {drains[size][0].redis_bytes / size:.0f} bytes each in Redis")
             after = await footprint(system)
             async with connected(system.settings) as store:
                 mark = await mark_bytes(store)
-            for _ in range(knobs.runs if knobs.restart else 0):
-                restarts.append(await yard.restart(knobs.restart))
-                say(f"restart with {knobs.restart:,}: {restarts[-1]}")
-    kept = Footprint.difference(before, after, sum(d.stock.count for runs in drains.values() for d in runs))
-    found = {**figures(drains), **kept, "mark_bytes": mark, **_restarts(restarts)}
-    return {"workload": "backlog", **machine(), "knobs": vars(knobs), **found}
+            restart = await yard.restart(knobs.restart) if knobs.restart else None
+            say(f"restart with {knobs.restart:,}: {restart}")
+    count = sum(one.stock.count for some in drains.values() for one in some)
+    return Round(drains, {**Footprint.difference(before, after, count), "mark_bytes": mark}, restart)
 
 
-def figures(drains: dict[int, list[Drain]]) -> dict[str, Any]:
+async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
+    """All runs, each on a system of its own: what five million leave to do is not the next small one's cost."""
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    rounds = [await once(knobs, say) for _ in range(knobs.runs)]
+    found = {**figures([one.drains for one in rounds]), **rounds[-1].left}
+    restarts = [one.restart for one in rounds if one.restart is not None]
+    return {"workload": "backlog", **machine(), "knobs": vars(knobs), **found, **_restarts(restarts)}
+
+
+def figures(rounds: Sequence[dict[int, list[Drain]]]) -> dict[str, Any]:
     """For each size the CPU (us) and Redis memory (bytes) of a notification; `encoded_bytes` is its share of its frame."""
     found: dict[str, Any] = {}
-    for size, runs in drains.items():
-        sums = spread((sum(one.cpu_us.values()) for one in runs), 1)
-        names = sorted({name for one in runs for name in one.cpu_us})
-        taken = spread((one.redis_bytes / size for one in runs), 1)
-        encoded = spread((one.stock.frame_bytes / size for one in runs), 1)["median"]
+    for size in rounds[0]:
+        runs = [one[size] for one in rounds]
+        drains = [one for some in runs for one in some]
+        names = sorted({name for one in drains for name in one.cpu_us})
+        cpu_us = {name: [statistics.mean(one.cpu_us.get(name, 0.0) for one in some) for some in runs] for name in names}
+        sums = spread((sum(one) for one in zip(*cpu_us.values(), strict=True)), 1)
+        taken = spread((one.redis_bytes / size for one in drains), 1)
+        encoded = spread((one.stock.frame_bytes / size for one in drains), 1)["median"]
         found[str(size)] = {
             "cpu_us": sums["median"],
             "cpu_us_spread": sums,
-            "cpu_us_by_process": {
-                name: spread((one.cpu_us.get(name, 0.0) for one in runs), 1)["median"] for name in sorted(names)
-            },
+            "cpu_us_by_process": {name: spread(us, 1)["median"] for name, us in cpu_us.items()},
             "bytes": taken["median"],
             "encoded_bytes": encoded,
             "memory_ratio": round(taken["median"] / encoded, 3),
-            "recorded_per_s": spread(size / one.seconds for one in runs),
+            "recorded_per_s": spread(size / one.seconds for one in drains),
         }
     costs = [one["cpu_us"] for one in found.values()]
     return found | {"cpu_growth": round(costs[-1] / costs[0], 3)}
