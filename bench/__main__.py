@@ -18,7 +18,7 @@ WORKLOADS: dict[str, tuple[str, ...]] = {
     "fastpath": ("--seconds", "0.1", "--json"),
     "gateway": ("--count", "10000", "--calls", "1000", "--runs", "1"),
     "pipeline": ("--count", "10000", "--runs", "1"),
-    "priority": ("--count", "30000", "--runs", "1"),
+    "priority": ("--count", "60000", "--runs", "1"),
     "providers": ("--count", "2000", "--rounds", "1"),
     "peers": ("--count", "500", "--runs", "1", "--pipeline", "0"),
     "pending": ("--sizes", "1000", "20000"),

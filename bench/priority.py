@@ -31,7 +31,7 @@ from tidings.up.supervisor import Supervisor, System
 
 URGENT = (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM)
 SPAN = (0.1, 0.9)  # of the backlog: between these the drain's speed is taken
-WARM_UP = 20_000  # low ones of a round that is not counted, at most
+WARM_UP = 60_000  # low ones of a round that is not counted, at most
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def test_fastpath() -> None:
 
 
 def test_priority() -> None:
-    options = ("--count", "20000", "--critical", "50", "--others", "5", "--recipients", "200", "--runs", "1")
+    options = ("--count", "60000", "--critical", "50", "--others", "5", "--recipients", "200", "--runs", "1")
     found = run("priority", *options)
     assert found["critical_ms"].keys() == {"p50", "p99", "p999", "max"}
     assert found["calls"]["critical"] > 0
