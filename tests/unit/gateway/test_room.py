@@ -1,7 +1,8 @@
 """The gateway's room: critical calls pass, others wait their turn by urgency, and too many are turned away."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -14,6 +15,15 @@ CRITICAL, HIGH, MEDIUM, LOW = Priority
 
 def small() -> Room:
     return Room(critical=2, places=1, waiting=10)
+
+
+@asynccontextmanager
+async def small_calls(room: Room, count: int) -> AsyncIterator[None]:
+    """So many calls of one item in the room."""
+    async with AsyncExitStack() as places:
+        for _ in range(count):
+            await places.enter_async_context(room.place(LOW, 1))
+        yield
 
 
 async def visit(room: Room, urgency: int, items: int, done: list[int]) -> None:
@@ -119,17 +129,13 @@ async def test_a_call_takes_a_place_for_each_item_and_a_quarter_of_all_at_most()
         await asyncio.sleep(0)
         assert done == []
     await asyncio.gather(*waiting)
-    async with AsyncExitStack() as places:
-        for _ in range(8):
-            await places.enter_async_context(room.place(LOW, 1))
+    async with small_calls(room, 8):
         assert room.waiting == 0
 
 
 async def test_small_calls_do_not_overtake_a_large_one_before_them() -> None:
     room, done = Room(places=8), list[int]()
-    async with AsyncExitStack() as places:
-        for _ in range(7):
-            await places.enter_async_context(room.place(LOW, 1))
+    async with small_calls(room, 7):
         large = asyncio.create_task(visit(room, LOW, 1_000, done))
         await eventually(lambda: room.waiting == 1_000)
         small = asyncio.create_task(visit(room, LOW, 1, done))
@@ -143,9 +149,7 @@ async def test_small_calls_do_not_overtake_a_large_one_before_them() -> None:
 
 async def test_a_more_urgent_small_call_takes_the_place_that_is_too_small_for_a_large_one() -> None:
     room, done = Room(places=8), list[int]()
-    async with AsyncExitStack() as places:
-        for _ in range(7):
-            await places.enter_async_context(room.place(LOW, 1))
+    async with small_calls(room, 7):
         large = asyncio.create_task(visit(room, LOW, 1_000, done))
         await eventually(lambda: room.waiting == 1_000)
         await visit(room, HIGH, 1, done)
