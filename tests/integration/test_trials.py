@@ -15,7 +15,8 @@ from core.station import Batch, StationLoop
 from core.store import Store
 from core.streams import Append, Entry, Settlement, Streams
 from fastpath import unpack_frame
-from senders.gate import Gate
+from senders.gate import Gate, Pass
+from senders.provider import Answer, Message
 from senders.routes import Routes
 from senders.station import SenderHandler, sources
 from tests.helpers import eventually
@@ -50,6 +51,39 @@ async def handed_out(store: Store, stream: str, times: list[int]) -> bool:
     return [int(row[3]) for row in rows] == times
 
 
+class Queue(Gate):
+    """A gate at which nobody passes; it knows how many messages stand before it."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__("post", clock=clock)
+        self.held = True
+        self.standing = 0
+
+    async def enter(self, urgency: int, wanted: int, draining: asyncio.Event, patience_s: float) -> Pass:
+        self.standing += wanted
+        try:
+            return await super().enter(urgency, wanted, draining, patience_s)
+        finally:
+            self.standing -= wanted
+
+
+class Deaf(Post):
+    """A provider that takes a call and never answers."""
+
+    def __init__(self) -> None:
+        super().__init__("post", well)
+        self.called = asyncio.Event()
+
+    async def _attempt(self, message: Message) -> Answer:
+        self.called.set()
+        await asyncio.Event().wait()
+        return await super()._attempt(message)
+
+
+def stand(gate: Queue, count: int) -> bool:
+    return gate.standing == count
+
+
 @pytest.mark.timeout(120)
 async def test_who_only_waited_in_the_hands_of_the_killed_is_sent_in_the_end(store: Store) -> None:
     clock = ManualClock(NOW)
@@ -57,11 +91,11 @@ async def test_who_only_waited_in_the_hands_of_the_killed_is_sent_in_the_end(sto
     await Streams(store, SENDERS).create_groups([stream])
     await put(store, [delivery(f"u{i}@example.org") for i in range(6)], frame=1)
     for times in range(1, 3 * LIMIT):
-        gate = Gate("post", clock=clock)
-        gate.held = True
+        gate = Queue(clock)
         async with vanishing(sender(store, routes_of([Post("post", well)], clock, {"post": gate}), clock)):
-            await eventually(partial(handed_out, store, stream, [times] * 6), 20)
-            await eventually(lambda: marks_are(store, stream, 0), 20)
+            await eventually(partial(stand, gate, 6), 20)  # not before: on its way there it is worked on
+            assert await handed_out(store, stream, [times] * 6)
+            assert await marks_are(store, stream, 0)
     post = Post("post", well)
     async with vanishing(sender(store, routes_of([post], clock), clock)):
         await eventually(lambda: depth_is(store, 0), 20)
@@ -77,11 +111,11 @@ async def test_who_was_at_the_provider_each_time_is_set_aside(store: Store) -> N
     await Streams(store, SENDERS).create_groups([stream])
     await put(store, [delivery()])
     for times in range(1, LIMIT + 1):
-        post = Post("post", well)
-        post.go.clear()
-        async with vanishing(sender(store, routes_of([post], clock), clock)):
-            await eventually(partial(handed_out, store, stream, [times]), 20)
-            await eventually(partial(marks_are, store, stream, int(times == LIMIT)), 20)
+        deaf = Deaf()
+        async with vanishing(sender(store, routes_of([deaf], clock), clock)):
+            await eventually(deaf.called.is_set, 20)
+            assert await handed_out(store, stream, [times])
+            assert await marks_are(store, stream, int(times == LIMIT))
     post = Post("post", well)
     async with vanishing(sender(store, routes_of([post], clock), clock)):
         await eventually(lambda: depth_is(store, 0), 20)
