@@ -11,8 +11,8 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +31,26 @@ from tidings.up.supervisor import Supervisor, System
 
 URGENT = (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM)
 SPAN = (0.1, 0.9)  # of the backlog: between these the drain's speed is taken
-WARM_UP = 60_000  # low ones of a round that is not counted, at most
+WARM_UP = 60_000  # low ones of the drain that is not counted, at most
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One drain: low ones delivered a second, CPU of each process (us per low one), and the calls made meanwhile."""
+    """One drain: low ones delivered a second, CPU of each process (us per low one), and the calls made meanwhile.
+
+    `found` is what became of the calls (by id, see bench/arrivals.py).
+    """
 
     drained_per_s: float
     cpu_us: dict[str, float]
-    calls: Sequence[Call]
+    calls: Sequence[Call] = ()
+    found: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 async def drain(
     system: System, supervisor: Supervisor, knobs: argparse.Namespace, dice: random.Random, rates: dict[Priority, float]
 ) -> Round:
-    """One round: a backlog is laid in, and drains while the load of `rates` (perhaps none) arrives."""
+    """One drain: a backlog is laid in, and drains while the load of `rates` (perhaps none) arrives."""
     pids = supervisor.pids
     progress = Progress(system, knobs.channel)
     before = await progress.delivered(Priority.LOW)
@@ -64,40 +68,46 @@ async def drain(
     return Round(per_s, {name: us for name, us in cpu_us.items() if us}, load.calls)
 
 
-async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
-    """Everything: setup, a warm-up, rounds alone and under load by turns, the result."""
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    dice = random.Random(knobs.seed)
-    rates = dict(zip(URGENT, (knobs.critical, knobs.others, knobs.others), strict=True))
-    rates = {priority: rate for priority, rate in rates.items() if rate > 0}
-    alone: list[Round] = []
-    under: list[Round] = []
+async def once(knobs: argparse.Namespace, number: int, rates: dict[Priority, float], say: Callable[[str], None]) -> Round:
+    """A new system: setup, a warm-up, one drain, and what became of its calls."""
+    dice = random.Random(knobs.seed + number)
     with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
         up = running(Path(folder) / "data", say, fixed_ports=False, given=bench_settings())
         async with up as (system, supervisor), system.client() as client:
             await prepare(system, client, knobs.recipients)
             warm = argparse.Namespace(**{**vars(knobs), "count": min(knobs.count, WARM_UP)})
             await drain(system, supervisor, warm, dice, rates)
-            for _ in range(knobs.runs):
-                for rounds, load in ((alone, {}), (under, rates)):
-                    await check_books(client)
-                    rounds.append(await drain(system, supervisor, knobs, dice, load))
-                    say(f"{'with' if load else 'without'} the load: {rounds[-1].drained_per_s:,.0f} low ones a second")
+            await check_books(client)
+            found = await drain(system, supervisor, knobs, dice, rates)
+            say(f"{'with' if rates else 'without'} the load: {found.drained_per_s:,.0f} low ones a second")
             await check_books(client)
             ledger = await Ledger.open(system.settings.database_url)
             try:
-                found = await arrivals(ledger, [call for one in under for call in one.calls])
+                return replace(found, found=await arrivals(ledger, found.calls))
             finally:
                 await ledger.close()
-    return {"workload": "priority", **machine(), "knobs": vars(knobs), **figures(alone, under, found)}
 
 
-def figures(alone: Sequence[Round], under: Sequence[Round], found: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """The result of rounds without and with the load, and of what became of its calls (by id, see bench/arrivals.py)."""
+async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
+    """All rounds, alone and under load by turns, each on a system of its own: what one leaves is not the next one's burden."""
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    rates = dict(zip(URGENT, (knobs.critical, knobs.others, knobs.others), strict=True))
+    rates = {priority: rate for priority, rate in rates.items() if rate > 0}
+    alone: list[Round] = []
+    under: list[Round] = []
+    for number in range(knobs.runs):
+        for rounds, load in ((alone, {}), (under, rates)):
+            rounds.append(await once(knobs, number, load, say))
+    return {"workload": "priority", **machine(), "knobs": vars(knobs), **figures(alone, under)}
+
+
+def figures(alone: Sequence[Round], under: Sequence[Round]) -> dict[str, Any]:
+    """The result of rounds without and with the load."""
     calls = [call for one in under for call in one.calls]
+    found = {id_: stages for one in under for id_, stages in one.found.items()}
 
     def latency(priority: Priority, stages: Iterable[str]) -> list[float]:
         return [sum(found[call.id][stage] for stage in stages) for call in calls if call.priority is priority]
