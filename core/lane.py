@@ -4,14 +4,24 @@ import asyncio
 import math
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
-from core.streams import Entry
+from core.streams import Entry, Settlement
 
 FAIR_TURN = 16  # every so many slices the order is reversed, so that low is never starved for good
 FEW = 8  # records that come one by one, and leave nothing unread behind them
 URGENT_S = 1.0  # for so long after something came to the lane ahead, slices are half as large
 BURIAL_S = 60.0  # how often dead consumers without entries are looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Entries that were worked on, and what came of them: still in hand until Redis has taken the settlements."""
+
+    entries: Sequence[Entry]
+    settlements: Sequence[Settlement]
 
 
 class Lane:
@@ -23,6 +33,7 @@ class Lane:
         self.ahead = ahead
         self.owned = asyncio.Event()
         self.in_hand: dict[tuple[str, str, bool], Entry] = {}
+        self.ended: Ended | None = None  # to be settled in the round trip of the next read
         self.orphans: list[tuple[str, str, str]] = []  # stream, id, whose
         self.setbacks: dict[tuple[str, str], int] = {}
         self._batches = 0
@@ -77,9 +88,14 @@ class Lane:
         else:
             self._let_by.set()
 
+    @property
+    def held_up(self) -> bool:
+        """Whether the lane ahead has so much to read that this one waits."""
+        return self.ahead is not None and not self.ahead._let_by.is_set()
+
     async def let_by(self, seconds: float) -> bool:
         """Whether the lane ahead lets this one read; waits for that at most so long."""
-        if self.ahead is None or self.ahead._let_by.is_set():
+        if self.ahead is None or not self.held_up:
             return True
         with suppress(TimeoutError):
             await asyncio.wait_for(self.ahead._let_by.wait(), seconds)
@@ -112,12 +128,15 @@ class Lane:
         """A batch is begun."""
         self._batches += 1
 
-    def end(self, entries: list[Entry]) -> None:
-        """A batch is over: its entries are not in hand any more."""
-        for entry in entries:
-            self.in_hand.pop((entry.stream, entry.id, entry.waiting), None)
+    def end(self) -> None:
+        """A batch is over: a hand is free."""
         self._batches -= 1
         self._freed.set()
+
+    def forget(self, entries: Sequence[Entry]) -> None:
+        """Redis knows what became of these: they are not in hand any more."""
+        for entry in entries:
+            self.in_hand.pop((entry.stream, entry.id, entry.waiting), None)
 
     async def room(self, concurrency: int) -> None:
         """Waits until another batch may begin. Above `concurrency` there are as many places again, for the most urgent stream.

@@ -12,12 +12,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from core import members, poison, tasks
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import LedgerUnavailable, StoreError, StoreFull, StoreUnavailable
-from core.lane import Lane
+from core.lane import Ended, Lane
 from core.metrics import BATCH_ITEMS, FENCED
 from core.store import Store, persist
 from core.streams import Entry, Settlement, Streams
@@ -34,6 +34,7 @@ PAUSE_FIRST_S = 0.1  # back-off of a lane whose store or ledger is away
 PAUSE_LAST_S = 2.0
 SETBACK_S = 1.0  # an entry whose handling raised is handed out again after this, times the square of its deliveries
 LOST_REPLY_MS = 8_000  # ours for so long and not in hand: longer than any reply is waited for, see core/store.py
+Read: TypeAlias = Callable[[Sequence[Settlement]], Awaitable[tuple[list[bool | StoreError], list[Entry]]]]
 TEMPORARY = (StoreUnavailable, StoreFull, LedgerUnavailable)
 
 
@@ -229,29 +230,35 @@ class StationLoop:
                 if entries:
                     lane.note_found()
                 for group in poison.isolate(lane.admit(entries), self._poison_limit):
+                    await self._conclude(lane)
                     lane.begin()
                     if self._concurrency == 1:
                         await self._work(lane, group)
                     else:
                         batches.create_task(self._work(lane, group))
                         await lane.room(self._concurrency)
+            await self._conclude(lane)
 
     async def _next(self, lane: Lane) -> list[Entry]:
         """The next slice: orphans, what was set back, what is due or new; waits a little if there is nothing."""
         now_ms = self._clock.now_ms()
         if (lane.orphans or lane.setbacks) and self._may_read():  # of a lane that is another's by now, too: they are ours
+            await self._conclude(lane)
             adopted = await self._adopt(lane, now_ms)
             if adopted:
                 return adopted
         if not lane.owned.is_set() or not self._may_read():
+            await self._conclude(lane)
             await asyncio.sleep(BLOCK_MS / 1000)
             return []
+        if lane.held_up:
+            await self._conclude(lane)
         if not await lane.let_by(BLOCK_MS / 1000):
             return []
         full, sources = lane.full(self._concurrency), lane.readable(self._concurrency)
         if full or not lane.quiet_ms():
             budget = lane.budget(self._budget)
-            found = await self._streams.take(sources, now_ms, budget)
+            found = await self._read(lane, lambda ended: self._streams.settle_and_take(ended, sources, now_ms, budget))
             lane.note_slice(_records(found), budget)
             if found:
                 return found
@@ -259,9 +266,35 @@ class StationLoop:
                 await lane.hand_freed(self._concurrency, URGENT_S)
                 return []
             lane.note_nothing(BLOCK_MS / 1000)
-        found = await self._streams.wait_for_new(sources, lane.quiet_ms() or 1)
+        block_ms = lane.quiet_ms() or 1
+        found = await self._read(lane, lambda ended: self._streams.settle_and_wait(ended, sources, block_ms))
         lane.note_arrival(_records(found))
         return found
+
+    async def _read(self, lane: Lane, read: Read) -> list[Entry]:
+        """Reads, and settles in the same round trip what has ended; when Redis is away both are done once more."""
+        ended = lane.ended
+        ours, found = await read(ended.settlements if ended is not None else ())
+        lane.ended = None
+        if ended is not None:
+            self._note_fenced([one for one in ours if not isinstance(one, StoreError)])
+            refused = [s for s, one in zip(ended.settlements, ours, strict=True) if isinstance(one, StoreError)]
+            await self._see_through(lane, ended, refused)
+        return found
+
+    async def _conclude(self, lane: Lane) -> None:
+        """Settles by itself what has ended, where no read follows at once."""
+        ended, lane.ended = lane.ended, None
+        if ended is not None:
+            await self._see_through(lane, ended, ended.settlements)
+
+    async def _see_through(self, lane: Lane, ended: Ended, left: Sequence[Settlement]) -> None:
+        """Settles what is left to settle of it; its entries are not in hand any more then."""
+        try:
+            await self._settle(left)
+        except StoreError:
+            self._set_back(lane, [settlement.entry for settlement in left])
+        lane.forget(ended.entries)
 
     async def _adopt(self, lane: Lane, now_ms: int) -> list[Entry]:
         adopted: list[Entry] = []
@@ -270,31 +303,46 @@ class StationLoop:
         return adopted
 
     async def _work(self, lane: Lane, entries: list[Entry]) -> None:
-        """One batch, from the handler to its settlement; never raises, so that one batch does not end the others."""
+        """One batch; never raises, so that one batch does not end the others.
+
+        Where batches come one after another its settlement goes along with the lane's next read: one round trip less for each.
+        """
         batch = Batch(lane.partition, entries, self._settle, self._stopping)
         try:
-            if poison.is_suspect(entries[0], self._poison_limit):
-                batch.trial = Trial(self._streams, entries[0], self._complain)
-            if batch.trial is not None and not await self._is_tried(batch.trial, entries[0]):
-                settlements = [self._set_aside(lane, entries[0])]
-            else:
-                if not lane.is_urgent(entries):
-                    await self._turns.wait()
-                BATCH_ITEMS.observe((self.station,), _records(entries))
-                settlements = await self._handle(batch)
+            settlements = await self._answer(lane, batch)
+            if self._concurrency == 1 and batch.trial is None:
+                lane.ended = Ended(entries, settlements)
+                return
             await self._settle(settlements)
             if batch.trial is not None:
                 await batch.trial.rest()
         except Exception:
-            log.exception("batch failed, its entries will be handed out again", extra={"station": self.station})
             if batch.trial is not None:
                 with suppress(StoreError):
                     await batch.trial.begin()  # it failed, wherever: the next one who gets it shall know
-            due_ms = self._clock.now_ms()
-            for entry in batch.entries:
-                lane.set_back(entry, due_ms + int(SETBACK_S * 1000) * min(entry.deliveries, 8) ** 2)
+            self._set_back(lane, batch.entries)
         finally:
-            lane.end(entries)
+            lane.end()
+        lane.forget(entries)
+
+    async def _answer(self, lane: Lane, batch: Batch) -> list[Settlement]:
+        """What is to be settled of a batch."""
+        entries = batch.entries
+        if poison.is_suspect(entries[0], self._poison_limit):
+            batch.trial = Trial(self._streams, entries[0], self._complain)
+        if batch.trial is not None and not await self._is_tried(batch.trial, entries[0]):
+            return [self._set_aside(lane, entries[0])]
+        if not lane.is_urgent(entries):
+            await self._turns.wait()
+        BATCH_ITEMS.observe((self.station,), _records(entries))
+        return await self._handle(batch)
+
+    def _set_back(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        """Called where an error is handled: entries whose handling raised are handed out again after a while."""
+        log.exception("batch failed, its entries will be handed out again", extra={"station": self.station})
+        now_ms = self._clock.now_ms()
+        for entry in entries:
+            lane.set_back(entry, now_ms + int(SETBACK_S * 1000) * min(entry.deliveries, 8) ** 2)
 
     async def _is_tried(self, trial: Trial, entry: Entry) -> bool:
         """Puts it on trial; False if it is spoilt."""
@@ -327,10 +375,13 @@ class StationLoop:
         if not settlements:
             return []
         ours = await persist(lambda: self._streams.settle(settlements), on_retry=self._complain)
+        self._note_fenced(ours)
+        return ours
+
+    def _note_fenced(self, ours: Sequence[bool]) -> None:
         if not all(ours):
             FENCED.labels(self.station).inc(ours.count(False))
             log.warning("%d of %d entries were claimed by another process meanwhile", ours.count(False), len(ours))
-        return ours
 
     def _complain(self, error: Exception, pause_s: float) -> None:
         log.warning("waiting %.1f s: %s", pause_s, error, extra={"station": self.station})

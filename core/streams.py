@@ -6,6 +6,7 @@ its way in and out of Redis each goes through core/squeeze.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core import keys
 from core.durability import Durability
@@ -118,10 +119,22 @@ class Streams:
 
     async def take(self, streams: Sequence[str], now_ms: int, budget: int) -> list[Entry]:
         """What is due or new, strictly in the order of `streams`, up to about `budget` records (at least one entry)."""
+        return (await self.settle_and_take((), streams, now_ms, budget))[1]
+
+    async def settle_and_take(
+        self, settlements: Sequence[Settlement], streams: Sequence[str], now_ms: int, budget: int
+    ) -> tuple[list[bool | StoreError], list[Entry]]:
+        """`settle` and then `take` in one round trip.
+
+        A refused settlement is a StoreError in its place, and what was taken is ours all the same.
+
+        Raises:
+            StoreError: nothing was taken that is known of; the settlements may stand, and settling them again is safe.
+        """
         names = [n for s in streams for n in (s, keys.waiting(s), keys.due(s))]
         args: Command = [self._group, self._consumer, now_ms, LEASE_MS, budget]
-        (flat,) = await self._store.send([self._take.call(names, args)])
-        return [
+        ours, flat = await self._settle_and(settlements, self._take.call(names, args))
+        return ours, [
             Entry(
                 streams[int(flat[i])],
                 flat[i + 2].decode(),
@@ -135,11 +148,27 @@ class Streams:
 
     async def wait_for_new(self, streams: Sequence[str], block_ms: int) -> list[Entry]:
         """Blocks until one of `streams` has something new; at most one entry each, in their order. [] after `block_ms`."""
+        return (await self.settle_and_wait((), streams, block_ms))[1]
+
+    async def settle_and_wait(
+        self, settlements: Sequence[Settlement], streams: Sequence[str], block_ms: int
+    ) -> tuple[list[bool | StoreError], list[Entry]]:
+        """`settle`, at once, and then `wait_for_new`, in one round trip; as `settle_and_take`."""
         head: Command = ["XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", 1, "BLOCK", block_ms, "STREAMS"]
-        patience_s = block_ms / 1000 + 5.0
-        (reply,) = await self._store.send([[*head, *streams, *([">"] * len(streams))]], read_timeout_s=patience_s)
+        command: Command = [*head, *streams, *([">"] * len(streams))]
+        ours, reply = await self._settle_and(settlements, command, read_timeout_s=block_ms / 1000 + 5.0)
         found = {name.decode(): entries for name, entries in reply or ()}
-        return [Entry(stream, id_.decode(), restore(fields[1])) for stream in streams for id_, fields in found.get(stream, ())]
+        new = [Entry(stream, id_.decode(), restore(fields[1])) for stream in streams for id_, fields in found.get(stream, ())]
+        return ours, new
+
+    async def _settle_and(
+        self, settlements: Sequence[Settlement], read: Command, *, read_timeout_s: float | None = None
+    ) -> tuple[list[bool | StoreError], Any]:
+        commands = [*map(self._settle_command, settlements), read]
+        *replies, found = await self._store.exchange(commands, read_timeout_s=read_timeout_s)
+        if isinstance(found, StoreError):
+            raise found
+        return [reply if isinstance(reply, StoreError) else reply == 1 for reply in replies], found
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Ends (or notes progress in) entries, each atomically; False where the entry is another consumer's by now."""

@@ -1,14 +1,15 @@
 """The station loop with real Redis: order, claims from the dead, poison, outages, drain."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 
 from core import keys, members, station
 from core.census import census
-from core.errors import LedgerUnavailable, StoreFull, StoreUnavailable
+from core.errors import LedgerUnavailable, StoreError, StoreFull, StoreUnavailable
 from core.ids import new_id
 from core.model import Priority
 from core.station import Batch, StationLoop
@@ -105,30 +106,69 @@ async def test_an_outage_downstream_costs_no_delivery_and_loses_nothing(store: S
     assert book.seen == ["patient"]
 
 
-@pytest.mark.parametrize("fault", [StoreUnavailable("restarting"), StoreFull("OOM")], ids=["away", "full"])
+class Outages:
+    """Redis fails a few reads, then a few that settlements go along with, then a few settlements that are alone."""
+
+    def __init__(self, fault: StoreError, *, in_place: bool) -> None:
+        """`in_place`: what goes along is refused, and what is read is read; otherwise the round trip is lost."""
+        self.left = {"read": 2, "along": 2, "alone": 2 * in_place}
+        self.fault, self.in_place = fault, in_place
+
+    def meet(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        read, settle = Streams.settle_and_take, Streams.settle
+
+        async def reads(streams: Streams, settlements: Sequence[Settlement], *args: Any) -> Any:
+            if not self._fails("along" if settlements else "read"):
+                return await read(streams, settlements, *args)
+            if not settlements or not self.in_place:
+                raise self.fault
+            return [self.fault for _ in settlements], (await read(streams, (), *args))[1]
+
+        async def settles(streams: Streams, settlements: Sequence[Settlement]) -> list[bool]:
+            if self._fails("alone"):
+                raise self.fault
+            return await settle(streams, settlements)
+
+        monkeypatch.setattr(Streams, "settle_and_take", reads)
+        monkeypatch.setattr(Streams, "settle", settles)
+
+    def _fails(self, which: str) -> bool:
+        self.left[which] -= 1
+        return self.left[which] >= 0
+
+    @property
+    def over(self) -> bool:
+        return all(left <= 0 for left in self.left.values())
+
+
+@pytest.mark.parametrize(
+    ("fault", "in_place"),
+    [(StoreUnavailable("restarting"), False), (StoreFull("OOM"), False), (StoreFull("OOM"), True)],
+    ids=["away", "full", "full for what settles"],
+)
 async def test_a_station_waits_for_redis_and_handles_once_what_it_could_not_settle(
-    store: Store, monkeypatch: pytest.MonkeyPatch, fault: Exception
+    store: Store, monkeypatch: pytest.MonkeyPatch, fault: StoreError, in_place: bool
 ) -> None:
-    outages = {"take": 2, "settle": 2}
-
-    def failing(name: str) -> Callable[..., Awaitable[object]]:
-        honest = getattr(Streams, name)
-
-        async def call(streams: Streams, *args: object) -> object:
-            if outages[name]:
-                outages[name] -= 1
-                raise fault
-            return await honest(streams, *args)
-
-        return call
-
-    for name in outages:
-        monkeypatch.setattr(Streams, name, failing(name))
+    outages = Outages(fault, in_place=in_place)
+    outages.meet(monkeypatch)
     book = Notebook()
-    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("patient"))])
+    names = [f"n{i}" for i in range(5)]
+    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame(name)) for name in names])
+    async with running(store, book, budget=1):
+        await eventually(lambda: empty(store), 10)
+    assert (book.seen, outages.over) == (names, True)
+
+
+async def test_what_redis_refuses_to_settle_for_good_is_handed_out_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.station.SETBACK_S", 0.01)
+    outages = Outages(StoreError("Redis refused: WRONGTYPE"), in_place=True)
+    outages.left = {"read": 0, "along": 1, "alone": 1}
+    outages.meet(monkeypatch)
+    book = Notebook()
+    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("again"))])
     async with running(store, book):
         await eventually(lambda: empty(store), 10)
-    assert (book.seen, outages) == (["patient"], {"take": 0, "settle": 0})
+    assert (book.seen, outages.over) == (["again", "again"], True)
 
 
 async def test_a_poisonous_record_is_isolated_and_its_neighbours_are_handled(
@@ -309,7 +349,7 @@ async def test_a_driver_that_swallows_the_cancellation_of_a_heartbeat_does_not_h
 async def test_a_bug_in_a_lane_ends_the_process_instead_of_leaving_the_lane_unread(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Streams, "wait_for_new", lambda *_: 1 / 0)
+    monkeypatch.setattr(Streams, "settle_and_wait", lambda *_: 1 / 0)
     loop = StationLoop(store, "dispatcher", keys.DISPATCHERS, sources, Notebook(), partitions=1)
     with pytest.raises(ExceptionGroup, match="unhandled"):
         await asyncio.wait_for(loop.run(), 10)

@@ -3,6 +3,7 @@
 import pytest
 
 from core import keys
+from core.errors import StoreError
 from core.model import Channel, Priority
 from core.store import Store
 from core.streams import LEASE_MS, Append, Entry, Settlement, Streams, Wait
@@ -66,6 +67,27 @@ async def test_settling_hands_on_and_ends_the_entry(store: Store, alice: Streams
     assert await alice.settle([Settlement(entry, appends=(Append(NEXT, b"one"), Append(NEXT, b"two")))]) == [True]
     assert await lengths(store, HIGH, NEXT) == [0, 2]
     assert await alice.holders([HIGH]) == {HIGH: {}}
+
+
+async def test_settlements_go_along_with_a_read(store: Store, alice: Streams) -> None:
+    await alice.append([Append(HIGH, frame()), Append(LOW, frame())])
+    (first,) = await alice.take(SOURCES, NOW, 1)
+    done = Settlement(first, appends=(Append(NEXT, b"one"),))
+    ours, (second,) = await alice.settle_and_take([done, done], SOURCES, NOW, 1)
+    assert (ours, second.stream, await lengths(store, HIGH, NEXT)) == ([True, False], LOW, [0, 1])
+    ours, found = await alice.settle_and_wait([Settlement(second)], SOURCES, 10)
+    assert (ours, found, await lengths(store, LOW)) == ([True], [], [0])
+
+
+async def test_a_refused_settlement_does_not_lose_what_was_read_with_it(store: Store, alice: Streams) -> None:
+    await alice.append([Append(HIGH, frame()), Append(LOW, frame()), Append(LOW, frame())])
+    await store.send([["SET", NEXT, "no stream"]])
+    (first,) = await alice.take(SOURCES, NOW, 1)
+    refused = Settlement(first, appends=(Append(NEXT, b"one"),))
+    (fault,), (second,) = await alice.settle_and_take([refused], SOURCES, NOW, 1)
+    assert isinstance(fault, StoreError) and second.stream == LOW
+    (fault,), (third,) = await alice.settle_and_wait([refused], SOURCES, 10)
+    assert isinstance(fault, StoreError) and third.stream == LOW
 
 
 async def test_a_repeated_settlement_is_fenced(store: Store, alice: Streams) -> None:
