@@ -1,6 +1,7 @@
 """Group commit: records that arrive within about a millisecond, or a few under load, go to Redis in one round trip, in frames.
 
-A call is answered after its frame's XADD was answered, never before. Knows frames and streams, not what is in a record.
+A critical one goes at once, unless others are on their way: what comes meanwhile goes together. A call is answered after its
+frame's XADD was answered, never before. Knows frames and streams, not what is in a record.
 """
 
 import asyncio
@@ -71,6 +72,7 @@ class Committer:
         self._callers: list[asyncio.Future[None]] = []
         self._flush: asyncio.Task[None] | None = None
         self._urgent = False  # something critical waits
+        self._under_way = 0  # round trips
 
     async def commit(self, records: Sequence[Record]) -> None:
         """Returns when all records are in Redis. They may share their frames with other calls'.
@@ -79,10 +81,22 @@ class Committer:
             StoreUnavailable: some may be there and some not.
             StoreFull: none that Redis refused is.
         """
-        if len(records) >= self._enough:
-            await self._append(frames(records, self._partitions))
+        if len(records) >= self._enough or (self._idle and Priority.CRITICAL in by_priority(records)):
+            await self._write(records)
         elif records:
             await self._share(records)
+
+    @property
+    def _idle(self) -> bool:
+        """Whether there is nobody to go along with."""
+        return not self._under_way and self._flush is None
+
+    async def _write(self, records: Sequence[Record]) -> None:
+        self._under_way += 1
+        try:
+            await self._append(frames(records, self._partitions))
+        finally:
+            self._under_way -= 1
 
     def _share(self, records: Sequence[Record]) -> "asyncio.Future[None]":
         """Done when the frames that the records go along with are. A caller who hangs up does not take the others' along."""
@@ -100,7 +114,7 @@ class Committer:
         waiting, self._waiting, self._flush, self._urgent = self._waiting, [], None, False
         callers, self._callers = self._callers, []
         try:
-            await self._append(frames(waiting, self._partitions))
+            await self._write(waiting)
         except asyncio.CancelledError:
             for done in callers:
                 done.cancel()

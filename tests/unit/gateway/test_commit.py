@@ -87,6 +87,20 @@ async def test_batches_share_frames_and_keep_their_order() -> None:
     assert unpack_frame(append.frame) == [r for batch in batches for r in batch]
 
 
+async def test_a_critical_one_goes_at_once_and_what_comes_meanwhile_goes_together() -> None:
+    redis = Redis()
+    committer = Committer(redis.append, 4, gather_s=0.01)
+    calls = [asyncio.create_task(committer.commit([made(priority=Priority.CRITICAL)])) for _ in range(4)]
+    await eventually(lambda: len(redis.calls) == 2)
+    assert [[len(unpack_frame(append.frame)) for append in call] for call in redis.calls] == [[1], [3]]
+    redis.answer.set()
+    await asyncio.gather(*calls)
+    await committer.commit([made(priority=Priority.CRITICAL)])
+    assert len(redis.calls) == 3  # and the next one, at once again
+    committer = Committer(redis.append, 4, gather_s=60.0)
+    await asyncio.wait_for(committer.commit([made(priority=Priority.CRITICAL)]), 1)
+
+
 async def test_who_fills_frames_alone_waits_for_nobody() -> None:
     redis = Redis()
     committer = Committer(redis.append, 2, gather_s=60.0)
@@ -123,18 +137,18 @@ async def test_a_caller_who_hangs_up_does_not_take_the_others_along() -> None:
 @pytest.mark.parametrize(
     ("first", "latest_s", "company"),
     [
-        pytest.param([Priority.HIGH], 60.0, 20, id="until nobody comes any more"),
-        pytest.param([Priority.HIGH], 0.0, 1, id="not for ever"),
-        pytest.param([Priority.HIGH] * (FRAME_RECORDS - 9), 60.0, 9, id="not when the frames are full"),
-        pytest.param([Priority.HIGH, Priority.CRITICAL], 60.0, 1, id="not by critical ones"),
+        pytest.param([[Priority.HIGH]], 60.0, 20, id="until nobody comes any more"),
+        pytest.param([[Priority.HIGH]], 0.0, 1, id="not for ever"),
+        pytest.param([[Priority.HIGH] * (FRAME_RECORDS - 9)], 60.0, 9, id="not when the frames are full"),
+        pytest.param([[Priority.HIGH], [Priority.CRITICAL]], 60.0, 1, id="not by critical ones"),
     ],
 )
 async def test_others_are_waited_for_while_they_keep_coming(
-    first: list[Priority], latest_s: float, company: int, monkeypatch: pytest.MonkeyPatch
+    first: list[list[Priority]], latest_s: float, company: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redis = Redis()
     committer = Committer(redis.append, 1)
-    calls = [asyncio.create_task(committer.commit([made(priority=priority) for priority in first]))]
+    calls = [asyncio.create_task(committer.commit([made(priority=priority) for priority in call])) for call in first]
     sleep = asyncio.sleep
 
     async def nap(seconds: float) -> None:
@@ -149,7 +163,7 @@ async def test_others_are_waited_for_while_they_keep_coming(
         patch.setattr(commit, "LATEST_S", latest_s)
         while not redis.calls:
             await sleep(0)
-    assert sum(len(unpack_frame(append.frame)) for append in redis.calls[0]) == len(first) + company
+    assert sum(len(unpack_frame(append.frame)) for append in redis.calls[0]) == sum(map(len, first)) + company
     redis.answer.set()
     await asyncio.gather(*calls)
 
