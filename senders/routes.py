@@ -99,6 +99,28 @@ class Routes:
             await provider.close()
 
 
+class _Choice:
+    """The choice of providers for messages that embark together: how those fare is asked once, if at all."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+        self._conditions: dict[str, Condition] | None = None
+
+    def of(self, record: Record) -> str:
+        """Who is to take a record."""
+        selection = self._routes.selection(record)
+        sole = selection.sole(record)
+        if sole:
+            return sole
+        if self._conditions is None:
+            self._conditions = self._routes.conditions()
+        name = selection.choose(record, self._conditions)
+        found = self._conditions.get(name)
+        if found is not None and found.wanting:
+            self._conditions[name] = replace(found, wanting=False)  # one message is probe enough
+        return name
+
+
 class _Voyage:
     """One batch's messages until each was begun or cannot be."""
 
@@ -130,16 +152,11 @@ class _Voyage:
 
     def _embark(self, messages: Sequence[Message]) -> None:
         """Chooses a provider for each and sends them to its gate, each priority on its own."""
-        conditions = self._routes.conditions()
-        wanting = {name for name, found in conditions.items() if found.wanting}
+        choose = _Choice(self._routes).of
         groups: dict[tuple[str, int, Gate | None], list[Message]] = {}
         for message in messages:
             record = message.record
-            name = self._routes.selection(record).choose(record, conditions)
-            if name in wanting:
-                wanting.remove(name)
-                conditions[name] = replace(conditions[name], wanting=False)  # one message is probe enough
-            message.provider = name
+            name = message.provider = choose(record)
             lanes = self._routes.lanes.get(name)
             key = (name, record.priority, lanes.of(record) if lanes and message not in self._in_lane else None)
             group = groups.get(key)

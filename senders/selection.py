@@ -64,6 +64,11 @@ class Selection:
         self._candidates = tuple(candidates)
         self._names = frozenset(candidate.name for candidate in candidates)
         self._route = route
+        self._only = self._candidates[0].name if len(self._candidates) == 1 else ""
+
+    def sole(self, record: Record) -> str:
+        """The only one who may take a record, however it fares; "" where there is a choice."""
+        return self._only if self._only and not self._route(record.type) else ""
 
     def choose(self, record: Record, conditions: Conditions) -> str:
         """The provider for the next attempt at `record`; if all are open, the one to wait for.
@@ -71,8 +76,6 @@ class Selection:
         An unanswered attempt is repeated by the same provider only: a second one might send it twice.
         """
         route = self._route(record.type)
-        if not route and len(self._candidates) == 1:
-            return self._candidates[0].name
         pool = self._pool(route)
         if record.error_class == ErrorClass.AMBIGUOUS and any(c.name == record.provider for c in pool):
             return record.provider
