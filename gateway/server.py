@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -39,6 +40,19 @@ OPTIONS = (
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
+class _Methods:
+    """A server as the services add themselves to it: they are found by name, and not registered.
+
+    For each registered method grpc.aio keeps a future, and for each call it waits for all of them anew.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: object) -> None:
+        """Leaves it at the generic handlers, which name the same methods."""
+
+
 class GrpcServer:
     """Listens from the moment it is made, answers while `run` runs.
 
@@ -67,10 +81,11 @@ class GrpcServer:
         self._server = grpc.aio.server(interceptors=[Door(auth)], options=OPTIONS)
         servicer = health.HealthServicer()
         self._vitals = vitals(servicer)
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, self._server)
+        methods = cast(grpc.aio.Server, _Methods(self._server))
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, methods)
         for add in services:
-            add(self._server)
-        reflection.enable_server_reflection((*SERVICES, _HEALTH, reflection.SERVICE_NAME), self._server)
+            add(methods)
+        reflection.enable_server_reflection((*SERVICES, _HEALTH, reflection.SERVICE_NAME), methods)
         self.port = self._listen(settings)
 
     def _listen(self, settings: Settings) -> int:
