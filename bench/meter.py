@@ -19,7 +19,8 @@ import psutil
 
 import fastpath
 
-COUNTED = re.compile(r"^tidings_notifications_total\{(.*)\} (\S+)$", re.MULTILINE)
+METRIC = "tidings_notifications_total"
+COUNTED = re.compile(rf"^{METRIC}\{{(.*)\}} (\S+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 PACKAGES = (
     "grpcio",
@@ -56,7 +57,8 @@ async def counters(url: str, **wanted: str) -> dict[str, float]:
     """
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    writer.write(f"GET {parts.path} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n".encode())
+    # The one metric: a whole page takes a station 3 ms, as much as a hundred notifications.
+    writer.write(f"GET {parts.path}?name[]={METRIC} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n".encode())
     text = (await reader.read()).decode()
     writer.close()
     found: dict[str, float] = {}

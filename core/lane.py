@@ -1,7 +1,6 @@
 """One partition as a station process reads it: what is in hand, what was set back, what nobody works on. No I/O here."""
 
 import asyncio
-import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from core.streams import Entry, Settlement
 
 FAIR_TURN = 16  # every so many slices the order is reversed, so that low is never starved for good
 FEW = 8  # records that come one by one, and leave nothing unread behind them
-URGENT_S = 1.0  # for so long after something came to the lane ahead, slices are half as large
 BURIAL_S = 60.0  # how often dead consumers without entries are looked for
 
 
@@ -43,7 +41,6 @@ class Lane:
         self._let_by = asyncio.Event()
         self._let_by.set()
         self._quiet_until = 0.0
-        self._last_found = -math.inf
         self._buried_at = time.monotonic()
 
     def readable(self, concurrency: int) -> list[str]:
@@ -56,16 +53,6 @@ class Lane:
     def note_nothing(self, seconds: float) -> None:
         """A look found nothing due and nothing unread: the next one is worth its round trip after so many seconds."""
         self._quiet_until = time.monotonic() + seconds
-
-    def note_found(self) -> None:
-        """Something came, and is in hand."""
-        self._last_found = time.monotonic()
-
-    def budget(self, most: int) -> int:
-        """Records in a slice: half of the most while others come in the lane ahead, as they wait for what is computed here."""
-        if self.ahead is None or time.monotonic() - self.ahead._last_found > URGENT_S:
-            return most
-        return most // 2
 
     def note_arrival(self, records: int) -> None:
         """So many were waited for and came; where many come, more have come behind them."""

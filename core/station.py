@@ -227,8 +227,6 @@ class StationLoop:
                     pause_s = min(pause_s * 2, PAUSE_LAST_S)
                     continue
                 pause_s = PAUSE_FIRST_S
-                if entries:
-                    lane.note_found()
                 for group in poison.isolate(lane.admit(entries), self._poison_limit):
                     await self._conclude(lane)
                     lane.begin()
@@ -257,9 +255,8 @@ class StationLoop:
             return []
         full, sources = lane.full(self._concurrency), lane.readable(self._concurrency)
         if full or not lane.quiet_ms():
-            budget = lane.budget(self._budget)
-            found = await self._read(lane, lambda ended: self._streams.settle_and_take(ended, sources, now_ms, budget))
-            lane.note_slice(_records(found), budget)
+            found = await self._read(lane, lambda ended: self._streams.settle_and_take(ended, sources, now_ms, self._budget))
+            lane.note_slice(_records(found), self._budget)
             if found:
                 return found
             if full:  # no read that blocks: a hand that is free meanwhile would wait for its end

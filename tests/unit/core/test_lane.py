@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from core.lane import FAIR_TURN, FEW, Lane
 from core.streams import Entry
 
@@ -104,13 +102,3 @@ def test_a_lane_that_is_quiet_waits_for_what_comes_until_it_is_time_to_look_or_m
     assert lane.quiet_ms() == 0
     lane.note_nothing(0.0)
     assert lane.quiet_ms() == 0
-
-
-def test_slices_are_half_as_large_while_something_comes_in_the_lane_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    ahead = Lane(0, SOURCES[:1])
-    behind = Lane(0, SOURCES[1:], ahead)
-    assert (ahead.budget(240), behind.budget(240)) == (240, 240)
-    ahead.note_found()
-    assert (ahead.budget(240), behind.budget(240)) == (240, 120)
-    monkeypatch.setattr("core.lane.URGENT_S", -1.0)
-    assert behind.budget(240) == 240
