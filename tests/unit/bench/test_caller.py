@@ -22,8 +22,10 @@ async def server() -> AsyncIterator[tuple[str, grpc.aio.Server]]:
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not you")
         raise AssertionError("abort raises")
 
-    methods: dict[str, Any] = {"Echo": echo, "Fail": fail}
-    handlers = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
+    handlers: dict[str, Any] = {
+        "Echo": grpc.unary_unary_rpc_method_handler(echo),
+        "Fail": grpc.unary_unary_rpc_method_handler(fail),
+    }
     served = grpc.aio.server()
     served.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", handlers),))
     port = served.add_insecure_port("127.0.0.1:0")
