@@ -125,6 +125,7 @@ def figures(alone: Sequence[Round], under: Sequence[Round]) -> dict[str, Any]:
         "drain_ratio": round(
             spread([one.drained_per_s for one in under])["median"] / spread([one.drained_per_s for one in alone])["median"], 3
         ),
+        "drain_ratio_of_pairs": spread((u.drained_per_s / a.drained_per_s for a, u in zip(alone, under, strict=True)), 3),
         "cpu_us": under[-1].cpu_us,
         "cpu_alone_us": alone[-1].cpu_us,
     }

@@ -85,7 +85,7 @@ class GrpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(servicer, methods)
         for add in services:
             add(methods)
-        reflection.enable_server_reflection((*SERVICES, _HEALTH, reflection.SERVICE_NAME), methods)
+        reflection.enable_server_reflection((*SERVICES, _HEALTH, reflection.SERVICE_NAME), self._server)
         self.port = self._listen(settings)
 
     def _listen(self, settings: Settings) -> int:
