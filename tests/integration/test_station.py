@@ -161,6 +161,7 @@ async def test_a_station_waits_for_redis_and_handles_once_what_it_could_not_sett
 
 async def test_what_redis_refuses_to_settle_for_good_is_handed_out_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.station.SETBACK_S", 0.01)
+    monkeypatch.setattr("core.station.LOST_REPLY_MS", 10**9)  # it is not to be found by chance
     outages = Outages(StoreError("Redis refused: WRONGTYPE"), in_place=True)
     outages.left = {"read": 0, "along": 1, "alone": 1}
     outages.meet(monkeypatch)
@@ -281,6 +282,18 @@ async def test_while_it_may_not_read_the_queue_is_the_buffer(store: Store) -> No
     assert [(s.depth, s.lag) for s in await census(store, 1) if s.stream == "in:high"] == [(1, 1)]
     gate[0] = True
     await eventually(lambda: book.seen == ["patient"], 10)
+    loop.stop()
+    await task
+
+
+async def test_what_is_done_is_settled_though_the_lane_is_not_read_any_more(store: Store) -> None:
+    gate = [True]
+    book = Notebook(lambda name: gate.clear())
+    await Streams(store).append([Append(keys.inbound(0, Priority.HIGH), frame("last"))])
+    loop = StationLoop(store, "dispatcher", keys.DISPATCHERS, sources, book, partitions=1, may_read=lambda: bool(gate))
+    task = asyncio.create_task(loop.run())
+    await eventually(lambda: empty(store), 10)
+    assert (book.seen, gate) == (["last"], [])
     loop.stop()
     await task
 
