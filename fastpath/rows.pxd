@@ -1,6 +1,6 @@
 # Declares fastpath/rows.pyx.
 
-from libc.stdint cimport int16_t
+from libc.stdint cimport int16_t, uint32_t
 
 
 # One outcome of the batch: borrowed from its frame, chained to the next one of the same delivery.
@@ -32,7 +32,7 @@ cdef class RowPacker:
     cdef bint _channels[256]
     cdef int _check(self, const unsigned char *o) except -1
     cdef int _group(self, Batch *batch, list frames) except -1
-    cdef tuple _write(self, Batch *batch, written)
+    cdef tuple _write(self, Batch *batch, written, uint32_t run)
     cdef Py_ssize_t _last(self, Batch *batch, Py_ssize_t head) noexcept
     cdef (int, int) _place(self, const unsigned char *o, int latest) noexcept
     cdef int _reach(self, const unsigned char *o) noexcept

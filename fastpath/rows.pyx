@@ -27,7 +27,7 @@ from fastpath.outcomes import Folded, billed
 from fastpath.records import unpack_frame
 
 cdef enum:
-    ROW = 256  # more than the fixed part of any row: 20 lengths and numbers
+    ROW = 256  # more than the fixed part of any row: 21 lengths and numbers
     FEW = 16  # outcomes whose units are compared pairwise
 
 cdef int64_t DAY_MS = outcomes.DAY_MS
@@ -45,14 +45,14 @@ cdef class RowPacker:
             self._stations[code] = code in stations
             self._channels[code] = code in channels
 
-    def pack(self, frames not None, written=()):
+    def pack(self, frames not None, written=(), uint32_t run=0):
         cdef Batch batch
         cdef list kept = list(frames)  # the batch borrows from them
         memset(&batch, 0, sizeof(Batch))
         try:
             tally = _read(&batch, kept)
             self._group(&batch, kept)
-            return Folded(*self._write(&batch, written), _days(&batch), tally)
+            return Folded(*self._write(&batch, written, run), _days(&batch), tally)
         finally:
             PyMem_Free(batch.told)
             PyMem_Free(batch.groups)
@@ -89,7 +89,7 @@ cdef class RowPacker:
                 batch.slots[slot] = batch.groups_count
         return 0
 
-    cdef tuple _write(self, Batch *batch, written):
+    cdef tuple _write(self, Batch *batch, written, uint32_t run):
         cdef Body deliveries = Body(), events = Body()
         cdef Py_ssize_t i, at, first
         cdef bint known
@@ -100,7 +100,7 @@ cdef class RowPacker:
             at = batch.groups[i].head
             known = bool(written) and _key(batch.told[at].start) in written
             if first >= 0 and not known:
-                _put_delivery(deliveries, batch, batch.told[first].start, at, self._last(batch, at))
+                _put_delivery(deliveries, batch, batch.told[first].start, at, self._last(batch, at), run)
                 continue
             while at >= 0:
                 _put_event(events, batch.told[at].start)
@@ -284,7 +284,9 @@ cdef const unsigned char *_provider(Batch *batch, Py_ssize_t head, Py_ssize_t la
     return batch.told[last].start
 
 
-cdef int _put_delivery(Body body, Batch *batch, const unsigned char *first, Py_ssize_t head, Py_ssize_t last) except -1:
+cdef int _put_delivery(
+    Body body, Batch *batch, const unsigned char *first, Py_ssize_t head, Py_ssize_t last, uint32_t run
+) except -1:
     cdef Py_ssize_t each = head, room = ROW + 3 * <Py_ssize_t>get_u32(first), size
     cdef const unsigned char *text
     cdef unsigned char *begin
@@ -299,9 +301,10 @@ cdef int _put_delivery(Body body, Batch *batch, const unsigned char *first, Py_s
     cdef const unsigned char *provider = _provider(batch, head, last)
     units = _units(batch, head, attempts)
     begin = body.reserve(room + 3 * <Py_ssize_t>get_u32(provider))
-    at = put_id(put(begin, 20, 2), first)
+    at = put_id(put(begin, 21, 2), first)
     at = put_time(at, accepted_ms(first))
     at = put_time(at, happened_ms(batch.told[last].start))
+    at = put(put(at, 4, 4), run, 4)
     at = put(put(at, 4, 4), min(get_u32(first + VERSION), <uint32_t>LARGE), 4)
     for each in (first[CHANNEL], first[DEVICE], first[PRIORITY], first[KLASS], batch.told[last].start[STATUS], attempts):
         at = put_small(at, <uint32_t>each)

@@ -17,6 +17,7 @@ from fastpath import RowPacker, unpack_frame
 from fastpath.outcomes import Folded, Key, Tally
 from ledger.database import Database, Row
 from ledger.partitions import Partitions
+from ledger.runs import Runs
 from ledger.sql import load
 from ledger.timeline import ORDER
 
@@ -41,9 +42,10 @@ class Frame(NamedTuple):
 class Applier:
     """Applies the frames of outcomes streams."""
 
-    def __init__(self, database: Database, partitions: Partitions) -> None:
+    def __init__(self, database: Database, partitions: Partitions, runs: Runs) -> None:
         self._database = database
         self._partitions = partitions
+        self._runs = runs
         self._turn = asyncio.Semaphore(WRITERS)
 
     async def apply(self, partition: int, frames: Sequence[Frame]) -> Tally:
@@ -59,11 +61,12 @@ class Applier:
         """
         written: set[Key] = set()
         for _ in range(TRIES):
-            folded = _pack(frames, written)
+            run = await self._runs.current()
+            folded = _pack(frames, written, run)
             await self._partitions.ensure(folded.days)
             try:
                 async with self._turn:
-                    await self._apply(partition, frames, folded, written)
+                    self._runs.note(await self._apply(partition, frames, folded, written, run))
                 return folded.tally
             except LedgerError as error:
                 if isinstance(error.__cause__, errors.UniqueViolation):
@@ -74,16 +77,21 @@ class Applier:
                     raise
         raise LedgerUnavailable("other processes write the same deliveries")
 
-    async def _apply(self, partition: int, frames: Sequence[Frame], folded: Folded, written: Collection[Key]) -> None:
+    async def _apply(self, partition: int, frames: Sequence[Frame], folded: Folded, written: Collection[Key], run: int) -> int:
+        """One transaction; how many rows it wrote."""
+        rows = 0
         async with self._database.transaction() as connection:
             fresh = await self._claim(connection, partition, frames)
             if len(fresh) < len(frames):
                 log.info("%d of %d entries were applied before", len(frames) - len(fresh), len(frames))
-                folded = _pack(fresh, written)
+                folded = _pack(fresh, written, run)
             for name, body in (("copy_deliveries", folded.deliveries), ("copy_events", folded.events)):
                 if body:
-                    async with connection.cursor().copy(_SQL[name]) as copy:
+                    cursor = connection.cursor()
+                    async with cursor.copy(_SQL[name]) as copy:
                         await copy.write(body)
+                    rows += cursor.rowcount
+        return rows
 
     async def _claim(self, connection: AsyncConnection[Row], partition: int, frames: Sequence[Frame]) -> list[Frame]:
         """Notes the frames as applied; those that had not been."""
@@ -104,8 +112,8 @@ class Applier:
         await self._database.execute(_SQL["prune"], {"age": KEEP_APPLIED})
 
 
-def _pack(frames: Sequence[Frame], written: Collection[Key]) -> Folded:
-    return _PACKER.pack([frame.outcomes for frame in frames], written)
+def _pack(frames: Sequence[Frame], written: Collection[Key], run: int) -> Folded:
+    return _PACKER.pack([frame.outcomes for frame in frames], written, run)
 
 
 def _lacks_partition(cause: BaseException | None) -> bool:

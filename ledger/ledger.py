@@ -9,6 +9,7 @@ from ledger.migrate import migrate as migrate_database
 from ledger.migrate import require_migrated
 from ledger.partitions import Partitions
 from ledger.recipients import RecipientStore
+from ledger.runs import Runs
 from ledger.templates import TemplateStore
 
 
@@ -23,7 +24,7 @@ class Ledger:
         self.keys = KeyStore(database)
         self.inbox = InboxStore(database)
         self.deliveries = DeliveryStore(database)
-        self.applier = Applier(database, self.partitions)
+        self.applier = Applier(database, self.partitions, Runs(database))
 
     @classmethod
     async def open(cls, dsn: str, *, migrate: bool = False) -> "Ledger":

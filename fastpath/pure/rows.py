@@ -34,7 +34,7 @@ from fastpath.pure.records import Record, unpack_frame
 _NULL = b"\xff\xff\xff\xff"
 _LENGTH = Struct(">i")
 _TIME = Struct(">iq")
-_DELIVERY = Struct(">hi16siqiqiiihihihihihihih")
+_DELIVERY = Struct(">hi16siqiqiIiiihihihihihihih")
 _EVENT_HEAD = Struct(">hi16siq")
 _EVENT_CODES = Struct(">ihihihihihihih")
 
@@ -56,12 +56,13 @@ class RowPacker:
         self._stations = frozenset(stations)
         self._channels = frozenset(channels)
 
-    def pack(self, frames: Sequence[bytes], written: Collection[Key] = ()) -> Folded:
+    def pack(self, frames: Sequence[bytes], written: Collection[Key] = (), run: int = 0) -> Folded:
         """Folds the outcomes of a batch by delivery and packs them.
 
         Args:
             frames: of outcomes, in any order; several with flags & FIRST for one delivery make one row all the same.
             written: deliveries that have their row already: theirs are events, whatever their flags say.
+            run: which run of rows these belong to, see ledger/runs.py.
 
         Raises:
             FrameError: a damaged frame, one of another kind, or text that is not UTF-8.
@@ -69,7 +70,8 @@ class RowPacker:
         """
         outcomes = [outcome for frame in frames for outcome in _unpack(frame)]
         lives, late = self._fold(outcomes, written)
-        return Folded(_body(map(_delivery, lives)), _body(map(_event, late)), set(map(_day, outcomes)), _tally(outcomes))
+        rows = _body(_delivery(life, run) for life in lives)
+        return Folded(rows, _body(map(_event, late)), set(map(_day, outcomes)), _tally(outcomes))
 
     def _fold(self, outcomes: Iterable[Record], written: Collection[Key]) -> tuple[list[_Life], list[Record]]:
         groups: dict[Key, list[Record]] = {}
@@ -148,7 +150,7 @@ def _microseconds(ms: int) -> int:
     return (ms - EPOCH_MS) * 1000 if 0 <= ms <= LAST_MS else (LAST_MS - EPOCH_MS) * 1000
 
 
-def _delivery(life: _Life) -> bytes:
+def _delivery(life: _Life, run: int) -> bytes:
     first, last, told = life
     packed = b"".join(map(_packed, told))
     attempts = max(o.attempt for o in told)
@@ -157,9 +159,10 @@ def _delivery(life: _Life) -> bytes:
     return b"".join(
         (
             _DELIVERY.pack(
-                20, 16, first.id,
+                21, 16, first.id,
                 8, _microseconds(_accepted_ms(first)),
                 8, _microseconds(_happened_ms(last)),
+                4, run,
                 4, min(first.version, LARGE),
                 2, first.channel,
                 2, first.device,

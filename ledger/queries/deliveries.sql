@@ -29,10 +29,43 @@ where hashtextextended(type, 0) = hashtextextended(%(type)s, 0) and type = %(typ
 order by notification_id desc
 limit %(limit)s;
 
+-- name: days
+-- The partitions that a range of ids touches, newest first: each as the range of ids that it has.
+select lower, upper
+from pg_inherits
+    join pg_class as part on part.oid = inhrelid
+    cross join lateral pg_get_expr(relpartbound, part.oid) as bounds
+    cross join lateral (
+        select
+            coalesce(substring(bounds from $$FROM \('([0-9a-f-]+)'\)$$)::uuid, '00000000-0000-0000-0000-000000000000'),
+            coalesce(substring(bounds from $$TO \('([0-9a-f-]+)'\)$$)::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    ) as range (lower, upper)
+where inhparent = 'deliveries'::regclass and lower < %(end)s and upper > %(first)s
+order by lower desc;
+
 -- name: list_by_recipient
-select distinct notification_id from deliveries
-where hashtextextended(recipient_id, 0) = hashtextextended(%(recipient_id)s, 0) and recipient_id = %(recipient_id)s
-    and notification_id >= %(first)s and notification_id < %(end)s
-    and (%(type)s = '' or type = %(type)s)
-order by notification_id desc
+-- Of one partition, `lower` to `upper`: its runs, found by a step in the index each, and what each has of the recipient. They are
+-- asked for without the list's own bounds, as a step would walk through every row of a run that lies outside of them.
+with recursive runs (run) as (
+    (select run from deliveries where notification_id >= %(lower)s and notification_id < %(upper)s order by run limit 1)
+    union all
+    select (
+        select row.run from deliveries as row
+        where row.run > runs.run and notification_id >= %(lower)s and notification_id < %(upper)s
+        order by row.run
+        limit 1
+    )
+    from runs
+    where runs.run is not null
+)
+select distinct found.notification_id
+from runs cross join lateral (
+    select distinct notification_id from deliveries
+    where run = runs.run and hashtext(recipient_id) = hashtext(%(recipient_id)s) and recipient_id = %(recipient_id)s
+        and notification_id >= %(first)s and notification_id < %(end)s
+        and (%(type)s = '' or type = %(type)s)
+    order by notification_id desc
+    limit %(limit)s
+) as found
+order by found.notification_id desc
 limit %(limit)s;

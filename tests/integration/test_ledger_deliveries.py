@@ -1,13 +1,21 @@
-"""Lists of notifications: filters, order, pages, and that an id or a time bound reads only its days."""
+"""Lists of notifications: filters, order, pages, the runs of rows, and that an id or a time bound reads only its days."""
 
+import random
 import re
+from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
+from core.ids import time_of
 from core.model import Channel, Status
 from fastpath import pack_frame
 from ledger import Ledger
-from ledger.applier import Frame
+from ledger.applier import Applier, Frame
+from ledger.database import Database
+from ledger.deliveries import END
+from ledger.partitions import Partitions
+from ledger.runs import Runs
 from ledger.sql import load
 from ledger.values import NotificationFilter
 from tests.helpers import psql
@@ -88,21 +96,88 @@ def test_sql_can_ask_by_time_and_reads_only_those_days(database_url: str) -> Non
 WALKED = re.compile(r"Index Scan Backward using \w+ on (deliveries_\d{8}).*\n\s*Index Cond: (.*)\n\s*Filter: (.*)")
 
 
-@pytest.mark.parametrize("column", ["recipient_id", "type"])
-def test_lists_walk_an_index_newest_day_first(database_url: str, column: str) -> None:
+def test_lists_by_type_walk_an_index_newest_day_first(database_url: str) -> None:
     psql(
         database_url,
         "select make_day(day::date) from generate_series('2023-11-10'::date, '2023-11-20', '1 day') as day",
     )
     bounds = {"first": "first_id('2023-11-13Z')", "end": "first_id('2023-11-16Z')", "limit": "50"}
-    query = load("deliveries")[f"list_by_{column.removesuffix('_id')}"].decode() % {
-        "recipient_id": "'x'",
-        "type": "'x'",
-        **bounds,
-    }
+    query = load("deliveries")["list_by_type"].decode() % {"type": "'x'", **bounds}
     plan = psql(database_url, f"set enable_seqscan = off; set enable_sort = off; explain {query}")
     assert "Sort" not in plan
     walked = WALKED.findall(plan)
     assert [day for day, _, _ in walked] == ["deliveries_20231115", "deliveries_20231114", "deliveries_20231113"]
     for _, condition, check in walked:  # found by the hash, told from others of that hash by the word
-        assert f"hashtextextended({column}" in condition and f"{column} = 'x'" in check
+        assert "hashtextextended(type" in condition and "type = 'x'" in check
+
+
+@pytest.fixture
+async def runs(ledger: Ledger, database_url: str) -> AsyncIterator[list[bytes]]:
+    """Forty notifications over two days, the oldest first, for two recipients; written shuffled, in runs of three rows."""
+    made = [an_id(NOW - 39 * DAY_MS // 20 + n * DAY_MS // 20) for n in range(40)]
+    database = await Database.open(database_url)
+    applier = Applier(database, Partitions(database), Runs(database, 3))
+    for at, n in enumerate(random.Random(1).sample(range(40), 40)):
+        outcome = queued(made[n], recipient_id=f"user_{n % 2}")
+        await applier.apply(1, [Frame(f"{NOW}-{at}", pack_frame([outcome]))])
+    yield made
+    await database.close()
+
+
+async def test_a_recipients_list_is_put_together_from_all_runs(ledger: Ledger, runs: list[bytes], database_url: str) -> None:
+    assert psql(database_url, "select count(distinct run), max(counted) from "
+                "(select run, count(*) as counted from deliveries group by run) as rows") == "14|3"  # fmt: skip
+    assert await listed(ledger, NotificationFilter(recipient_id="user_1")) == runs[1::2][::-1]
+    assert await listed(ledger, NotificationFilter(recipient_id="user_1", limit=7)) == runs[1::2][:-8:-1]
+    assert await listed(ledger, NotificationFilter(recipient_id="user_1", before_id=runs[21])) == runs[1:21:2][::-1]
+    some = NotificationFilter(recipient_id="user_0", after_ms=time_of(runs[15]), before_ms=time_of(runs[30]))
+    assert await listed(ledger, some) == runs[16:30:2][::-1]
+
+
+async def test_rows_from_before_there_were_runs_are_listed_too(ledger: Ledger, ids: list[bytes], database_url: str) -> None:
+    psql(database_url, "update deliveries set run = 0 where channel = 1")
+    assert await listed(ledger, NotificationFilter(recipient_id="user_1")) == ids[1::3][::-1]
+
+
+async def test_a_process_writes_runs_of_its_own(ledger: Ledger, database_url: str) -> None:
+    other = await Ledger.open(database_url)
+    for writer, at in ((ledger, 1), (other, 2), (ledger, 3)):
+        await writer.applier.apply(1, [Frame(f"{NOW}-{at}", pack_frame([queued(an_id(NOW + at))]))])
+    await other.close()
+    assert psql(database_url, "select array_agg(run order by notification_id) from deliveries") == "{1,2,1}"
+
+
+def test_a_recipients_list_steps_from_run_to_run_and_reads_his_rows_of_one_day(database_url: str) -> None:
+    psql(database_url, "select make_day(day::date) from generate_series('2023-11-10'::date, '2023-11-20', '1 day') as day")
+    psql(
+        database_url,
+        "insert into deliveries select id, now(), now(), 1, 1, 0, 3, 1, 5, 1, 0, null, 'x', 'user_' || n % 1000, '', '',"
+        " '', '', '', null, n / 5000 from generate_series(1, 20000) as n,"
+        " lateral (select overlay(first_id('2023-11-13 06:00Z')::text"
+        " placing lpad(to_hex(n), 12, '0') from 25)::uuid) as made (id); analyze deliveries",
+    )
+    day = {"lower": "first_id('2023-11-13Z')", "upper": "first_id('2023-11-14Z')"}
+    hour = {"first": "first_id('2023-11-13 05:00Z')", "end": "first_id('2023-11-13 07:00Z')"}
+    wanted = {"recipient_id": "'user_7'", "type": "''", "limit": "50"}
+    plan = psql(
+        database_url,
+        "explain (analyze, costs off, timing off) "
+        + load("deliveries")["list_by_recipient"].decode() % {**wanted, **day, **hour},
+    )
+    assert set(re.findall(r"on (deliveries_\d{8})", plan)) == {"deliveries_20231113"}
+    assert "Seq Scan" not in plan
+    conditions = re.findall(r"Index Cond: (.*)", plan)
+    assert any("run > " in condition for condition in conditions)  # a step to the next run
+    assert any("run = " in condition and "hashtext(recipient_id) = " in condition for condition in conditions)
+
+
+async def test_days_are_told_newest_first_with_their_bounds(ledger: Ledger, database_url: str) -> None:
+    psql(database_url, "select make_day('2023-11-13'), make_day('2023-11-14')")
+    database = await Database.open(database_url)
+    everything = await database.fetch(load("deliveries")["days"], {"first": UUID(int=0), "end": END})
+    first, end = UUID(int=(NOW - 1) << 80), UUID(int=NOW << 80)
+    (one,) = await database.fetch(load("deliveries")["days"], {"first": first, "end": end})
+    await database.close()
+    assert everything[0][1] == END and everything[-1][0] == UUID(int=0)
+    assert [upper for _, upper in everything[1:]] <= [lower for lower, _ in everything[:-1]]
+    assert one in everything and one[0] <= first < end <= one[1]

@@ -10,7 +10,20 @@ from tests.unit.fastpath.twins import Implementation
 
 WORDS = ("provider", "provider_id", "code", "reason")
 ROW = [
-    *("id", "accepted_at", "status_at", "version", "channel", "device", "priority", "klass", "status", "attempt", "units"),
+    *(
+        "id",
+        "accepted_at",
+        "status_at",
+        "run",
+        "version",
+        "channel",
+        "device",
+        "priority",
+        "klass",
+        "status",
+        "attempt",
+        "units",
+    ),
     *("trace_id", "type", "recipient_id", "template", "language", "source", "provider", "outcomes", "verdicts"),
 ]
 EVENT = [

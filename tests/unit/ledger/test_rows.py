@@ -10,7 +10,7 @@ from ledger.timeline import ORDER
 from ledger.values import Report
 from tests.unit.ledger.outcomes import NOW, an_id, queued, told
 
-OUTCOMES = 18  # which column of a delivery's row
+OUTCOMES = 19  # which column of a delivery's row
 
 
 def column(body: bytes, index: int) -> bytes:
