@@ -292,3 +292,13 @@ async def test_pruning_spares_what_was_applied_lately(ledger: Ledger, database_u
 async def test_no_frames_no_harm(ledger: Ledger, database_url: str) -> None:
     await ledger.applier.apply(1, [])
     assert counts(database_url) == (0, 0, 0)
+
+
+async def test_days_are_not_vacuumed_for_what_was_inserted(ledger: Ledger, database_url: str) -> None:
+    await ledger.applier.apply(1, [frame(queued(an_id()))])
+    options = psql(
+        database_url,
+        "select distinct reloptions from pg_inherits join pg_class on oid = inhrelid"
+        " where relkind = 'r' and relname ~ '_\\d{8}$'",
+    )
+    assert options == "{autovacuum_vacuum_insert_threshold=-1}"
