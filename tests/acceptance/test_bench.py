@@ -41,7 +41,7 @@ def test_priority() -> None:
 
 
 def test_backlog() -> None:
-    options = ("--sizes", "500", "1000", "--restart", "500", "--recipients", "200", "--runs", "1")
+    options = ("--sizes", "500", "1000", "--warm-up", "500", "--restart", "500", "--recipients", "200", "--runs", "1")
     found = run("backlog", *options)
     for size in ("500", "1000"):
         assert {"cpu_us", "bytes"} <= found[size].keys()
