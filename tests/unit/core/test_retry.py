@@ -15,6 +15,7 @@ from core.retry import AMBIGUOUS_WAIT_MS, UNREACHABLE_MAX_MS, Dead, Decision, Ex
 NOW = 1_700_000_000_000
 USUAL = (60_000, 300_000, 900_000)
 CRITICAL = (1_000, 5_000)
+FAILURES = [error for error in ErrorClass if error is not ErrorClass.NONE]  # after a success nobody asks
 TOP = type("Top", (random.Random,), {"random": lambda self: 1.0 - 1e-12})()
 
 
@@ -50,7 +51,7 @@ def test_the_table(decision: Decision, expected: Decision) -> None:
     assert decision == expected
 
 
-@given(data=st.data(), error=st.sampled_from(list(ErrorClass)), klass=st.sampled_from(list(Class)), seed=st.integers())
+@given(data=st.data(), error=st.sampled_from(FAILURES), klass=st.sampled_from(list(Class)), seed=st.integers())
 def test_no_decision_breaks_a_law(data: st.DataObject, error: ErrorClass, klass: Class, seed: int) -> None:
     attempt = data.draw(st.integers(1, 8))
     schedule = data.draw(st.lists(st.integers(1, 10**6), max_size=6))
