@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.footprint import Footprint, footprint, mark_bytes, redis_bytes
-from bench.meter import cpu_seconds, machine, require_native, spread
+from bench.meter import awake, cpu_seconds, machine, require_native, spread
 from bench.pipeline import check_books, prepare
 from bench.progress import ARRIVED, Progress
 from bench.stock import Stock, bench_settings, choose_channel, connected, fill, held, records
@@ -150,11 +150,12 @@ async def once(knobs: argparse.Namespace, say: Callable[[str], None]) -> Round:
             yard = Yard(system, supervisor, client, knobs)
             await yard.drain(knobs.warm_up)
             before = await footprint(system)
-            for size in up_and_down(knobs.sizes):
-                some = [await yard.drain(size) for _ in range(min(max(ENOUGH // size, 1), DRAINS))]
-                drains.setdefault(size, []).extend(some)
-                cpu_us = statistics.mean(sum(one.cpu_us.values()) for one in some)
-                say(f"{size:,}: {cpu_us:.1f} us, {some[0].redis_bytes / size:.0f} bytes each in Redis")
+            with awake():
+                for size in up_and_down(knobs.sizes):
+                    some = [await yard.drain(size) for _ in range(min(max(ENOUGH // size, 1), DRAINS))]
+                    drains.setdefault(size, []).extend(some)
+                    cpu_us = statistics.mean(sum(one.cpu_us.values()) for one in some)
+                    say(f"{size:,}: {cpu_us:.1f} us, {some[0].redis_bytes / size:.0f} bytes each in Redis")
             after = await footprint(system)
             async with connected(system.settings) as store:
                 mark = await mark_bytes(store)

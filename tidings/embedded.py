@@ -110,7 +110,7 @@ def valkey(folder: Path, *, durable: bool = True) -> Recipe:
         f"appendonly {'yes' if durable else 'no'}",
         "appendfsync everysec",
         "auto-aof-rewrite-percentage 300",
-        "auto-aof-rewrite-min-size 1gb",
+        "auto-aof-rewrite-min-size 512mb",
         'save ""',
         "daemonize no",
     ]
