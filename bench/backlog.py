@@ -75,6 +75,7 @@ class Yard:
         pids, delivered, recorded = self._supervisor.pids, await self._progress.delivered(), await self._progress.recorded()
         async with held(pids["dispatcher"]):
             stock, taken = await self.lay(count)
+            await self._settle_log()
         used = {name: cpu_seconds(pid) for name, pid in pids.items()}
         began = time.perf_counter()
         await self._progress.until(delivered + count, recorded + count)
@@ -82,6 +83,16 @@ class Yard:
         cpu_us = {name: round((cpu_seconds(pid) - used[name]) / count * 1e6, 2) for name, pid in pids.items()}
         await check_books(self._client)
         return Drain(stock, taken, seconds, {name: us for name, us in cpu_us.items() if us})
+
+    async def _settle_log(self) -> None:
+        """Has the append-only file rewritten: what was laid into it is not the drain's to rewrite."""
+        async with connected(self._system.settings) as store:
+            await store.send([["BGREWRITEAOF"]])
+            while True:
+                (said,) = await store.send([["INFO", "persistence"]])
+                if b"aof_rewrite_in_progress:0" in said and b"aof_rewrite_scheduled:0" in said:
+                    return
+                await asyncio.sleep(POLL_S)
 
     async def restart(self, count: int) -> dict[str, float]:
         """Kills the stations and Redis under a backlog; seconds from that moment until each is there again.

@@ -109,8 +109,8 @@ def valkey(folder: Path, *, durable: bool = True) -> Recipe:
         "maxmemory-policy noeviction",
         f"appendonly {'yes' if durable else 'no'}",
         "appendfsync everysec",
-        "auto-aof-rewrite-percentage 300",
-        "auto-aof-rewrite-min-size 512mb",
+        "auto-aof-rewrite-percentage 100",
+        "auto-aof-rewrite-min-size 768mb",
         'save ""',
         "daemonize no",
     ]
