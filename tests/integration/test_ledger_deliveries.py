@@ -129,6 +129,7 @@ async def test_a_recipients_list_is_put_together_from_all_runs(ledger: Ledger, r
                 "(select run, count(*) as counted from deliveries group by run) as rows") == "14|3"  # fmt: skip
     assert await listed(ledger, NotificationFilter(recipient_id="user_1")) == runs[1::2][::-1]
     assert await listed(ledger, NotificationFilter(recipient_id="user_1", limit=7)) == runs[1::2][:-8:-1]
+    assert await listed(ledger, NotificationFilter(recipient_id="user_1", limit=15)) == runs[1::2][:-16:-1]  # over two days
     assert await listed(ledger, NotificationFilter(recipient_id="user_1", before_id=runs[21])) == runs[1:21:2][::-1]
     some = NotificationFilter(recipient_id="user_0", after_ms=time_of(runs[15]), before_ms=time_of(runs[30]))
     assert await listed(ledger, some) == runs[16:30:2][::-1]
