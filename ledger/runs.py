@@ -2,7 +2,7 @@
 
 The index by recipient leads with the run. So what is being written touches a part of it that stays small, in the caches and out
 of the log's full pages, whatever the day's table holds already, and however many recipients there are. A list looks into each
-run that a day has: four a million rows, some ten microseconds each.
+run that a day has, four a million rows: 0.2 ms for those.
 """
 
 import asyncio
