@@ -5,12 +5,11 @@ Reads no clock, asks no store and packs no frame; dispatcher/station.py fetches 
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TypeAlias
 
-import orjson
-
+from core import verdicts
 from core.keys import CHANNEL_NAMES
 from core.model import Channel, Status
+from core.verdicts import Verdict
 from dispatcher.reach import given_mask, reach
 from dispatcher.rules import DEFAULT_RULES
 from dispatcher.templates import Template, TemplateKey
@@ -35,13 +34,11 @@ from fastpath import (
 ALL_CHANNELS = sum(channel.mask for channel in Channel)
 REASON_CHARS = 300  # a template's own error message may quote the whole data
 
-Verdict: TypeAlias = tuple[str, str, str]  # rule, verdict, detail
-
 
 @lru_cache(maxsize=8192)
-def explain(*verdicts: Verdict) -> bytes:
-    """Verdicts as the ledger keeps them: JSON [[rule, verdict, detail], ...]."""
-    return orjson.dumps(verdicts)
+def explain(*looked: Verdict) -> bytes:
+    """Verdicts as records carry them, see core/verdicts.py."""
+    return verdicts.pack(*looked)
 
 
 class Decider:
@@ -88,9 +85,9 @@ class Decider:
     def duplicate(self, record: Record, plan: Plan, earlier: str) -> Plan:
         """What is left of `plan` if the recipient was sent the same content before, under the id `earlier`."""
         reason = f"duplicate: the same content went out as {earlier} within {record.extra} s"
-        verdicts = explain(("duplicate", "suppressed", earlier))
+        why = explain(("duplicate", "suppressed", earlier))
         targets = [letter.target for letter in plan.letters]
-        refusals = [Refusal(t.channel, Status.SUPPRESSED, "duplicate", reason, verdicts, t.device) for t in targets]
+        refusals = [Refusal(t.channel, Status.SUPPRESSED, "duplicate", reason, why, t.device) for t in targets]
         return Plan((), (*plan.refusals, *refusals), plan.version)
 
     def _wanted(self, record: Record, available: int) -> tuple[int, ...]:
@@ -99,9 +96,9 @@ class Decider:
         return found.channels if record.channel else found.channels[:1]
 
     def _refuse_all(self, record: Record, status: Status, rule: str, reason: str) -> Plan:
-        verdicts = explain((rule, status.name.lower(), ""))
+        why = explain((rule, status.name.lower(), ""))
         wanted = self._wanted(record, ALL_CHANNELS)
-        return Plan((), tuple(Refusal(channel, status, rule, reason, verdicts) for channel in wanted), record.version)
+        return Plan((), tuple(Refusal(channel, status, rule, reason, why) for channel in wanted), record.version)
 
     def course(self, record: Record, template: Template, available: int, wish: str, standing: str) -> Course | None:
         """What `plan` would decide before rendering, for fastpath.Planner to remember; None where it would refuse anything.
@@ -152,8 +149,8 @@ class Decider:
 
 def _way(template: Template, channel: int, wish: str, looked: tuple[Verdict, ...]) -> Way:
     language, compiled = template.content(channel, wish)
-    verdicts = explain(*looked, ("language", language, wish))
-    return Way(channel, language, compiled, (template.name, template.version, channel, language), verdicts)
+    why = explain(*looked, ("language", language, wish))
+    return Way(channel, language, compiled, (template.name, template.version, channel, language), why)
 
 
 def _routed(found: Route) -> Verdict:
@@ -164,10 +161,10 @@ def _unreachable(channel: int, whom: Reach, template: Template, looked: tuple[Ve
     """Why a channel that was asked for is not taken: no address, or nothing to say on it."""
     name = CHANNEL_NAMES[Channel(channel)]
     if whom.available & Channel(channel).mask:
-        verdicts = explain(*looked, ("content", "failed", name))
-        return Refusal(channel, Status.FAILED, "no_content", f"template {template.label} has no content for {name}", verdicts)
-    verdicts = explain(*looked, ("no_address", "suppressed", name))
-    return Refusal(channel, Status.SUPPRESSED, "no_address", f"no_address: the recipient has none for {name}", verdicts)
+        why = explain(*looked, ("content", "failed", name))
+        return Refusal(channel, Status.FAILED, "no_content", f"template {template.label} has no content for {name}", why)
+    why = explain(*looked, ("no_address", "suppressed", name))
+    return Refusal(channel, Status.SUPPRESSED, "no_address", f"no_address: the recipient has none for {name}", why)
 
 
 def _unrendered(channel: int, rule: str, reason: str, looked: tuple[Verdict, ...]) -> Refusal:

@@ -11,7 +11,7 @@ from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
 from fastpath.records cimport FRAME_HEADER, ID_OFFSET, ID_WIDTH, KIND, Record
-from fastpath.wire cimport read_size, read_varint
+from fastpath.wire cimport put_varint, read_size, read_varint
 
 from fastpath.records import pack_frame
 
@@ -98,7 +98,7 @@ def pack_results(answers not None):
             at += 2 + RESULT
             continue
         size = PyBytes_GET_SIZE(answer)
-        at += 1 + _put_varint(at + 1, size)
+        at += 1 + put_varint(at + 1, size)
         memcpy(at, PyBytes_AS_STRING(answer), size)
         at += size
     return found[:at - start]
@@ -109,10 +109,10 @@ def pack_acknowledgement(unsigned long long sequence, bytes result not None):
     cdef int size = 0
     if sequence:
         head[0] = 8
-        size = 1 + _put_varint(head + 1, sequence)
+        size = 1 + put_varint(head + 1, sequence)
     head[size] = 18
     size += 1
-    size += _put_varint(head + size, PyBytes_GET_SIZE(result))
+    size += put_varint(head + size, PyBytes_GET_SIZE(result))
     return PyBytes_FromStringAndSize(<const char *>head, size) + result
 
 
@@ -138,7 +138,7 @@ def join_messages(messages not None):
             return None
         sequences.append(sequence)
         head[0] = 10
-        parts.append(PyBytes_FromStringAndSize(<const char *>head, 1 + _put_varint(head + 1, end - at)))
+        parts.append(PyBytes_FromStringAndSize(<const char *>head, 1 + put_varint(head + 1, end - at)))
         parts.append(PyBytes_FromStringAndSize(<const char *>at, end - at))
     return sequences, b"".join(parts)
 
@@ -160,14 +160,3 @@ cdef void _put_result(unsigned char *at, const unsigned char *id) noexcept nogil
             at += 1
         at[0], at[1] = _HEX[id[index] >> 4], _HEX[id[index] & 15]
         at += 2
-
-
-cdef int _put_varint(unsigned char *at, unsigned long long value) noexcept nogil:
-    """Up to ten bytes; how many."""
-    cdef int size = 0
-    while value > 127:
-        at[size] = value & 127 | 128
-        value >>= 7
-        size += 1
-    at[size] = <unsigned char>value
-    return size + 1

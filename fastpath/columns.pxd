@@ -26,7 +26,8 @@ cdef enum:
     REASON_MAX = 2000
     SMALL = 0x7FFF
     LARGE = 0x7FFFFFFF
-    PACKED = 31  # bytes of a packed outcome without its strings
+    COMPACT = 0x80
+    BEGUN = 0x80
     NULL_LENGTH = 0xFFFFFFFF  # in place of a column's length
 
 

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
 from fastpath.records cimport ACCEPTED_MS, HEADER, ID_OFFSET, ID_WIDTH, get_u32, get_u64
+from fastpath.wire cimport put_varint
 
 from fastpath import layout, outcomes
 from fastpath.errors import FrameError
@@ -32,8 +33,8 @@ if {name: layout.SLOTS[name][0] for name in (
 } or layout.STRINGS[OUTCOME] != (
     "type", "recipient_id", "template", "language", "source", "traceparent", "provider", "provider_id", "code", "reason",
     "verdicts",
-) or (layout.OUTCOME, layout.FIRST, outcomes.PACKED.size, outcomes.EPOCH_MS, outcomes.LAST_MS) != (
-    OUTCOME, FIRST, PACKED, EPOCH_MS, LAST_MS
+) or (layout.OUTCOME, layout.FIRST, outcomes.COMPACT, outcomes.BEGUN, outcomes.EPOCH_MS, outcomes.LAST_MS) != (
+    OUTCOME, FIRST, COMPACT, BEGUN, EPOCH_MS, LAST_MS
 ) or (outcomes.SMALL, outcomes.LARGE, outcomes.WORD_MAX, outcomes.REASON_MAX) != (SMALL, LARGE, WORD_MAX, REASON_MAX):
     raise ImportError("fastpath.columns was built for another layout; build it again")
 
@@ -171,26 +172,32 @@ cdef unsigned char *put_optional(unsigned char *at, const unsigned char *o, int 
 
 
 cdef unsigned char *put_packed(unsigned char *at, const unsigned char *o) except NULL:
-    """One outcome for the column `outcomes`, see fastpath/outcomes.py. At most PACKED and the outcome's strings."""
+    """One outcome for the column `outcomes`, see fastpath/outcomes.py. At most a header and the outcome's strings."""
     cdef const unsigned char *text
-    cdef unsigned char *end
     cdef Py_ssize_t size
     cdef int index
     cdef uint32_t units = get_u32(o + EXTRA)
-    at[0], at[1], at[2] = o[STATUS], o[STATION], o[ERROR_CLASS]
-    at = put(at + 3, attempt_of(o), 2)
-    at = put(at, units if units < SMALL else SMALL, 2)
-    at = put(at, <uint64_t>happened_ms(o), 8)
-    at = put(at, get_u64(o + SENDING_MS), 8)
-    end = at + 8
+    cdef uint64_t happened = <uint64_t>happened_ms(o), sending = get_u64(o + SENDING_MS)
+    at[0], at[1], at[2] = o[STATUS], o[STATION] | (BEGUN if sending else 0), o[ERROR_CLASS]
+    at += 3
+    at += put_varint(at, attempt_of(o))
+    at += put_varint(at, units if units < SMALL else SMALL)
+    at += put_varint(at, _zigzag(happened - <uint64_t>made_ms(o)))
+    if sending:
+        at += put_varint(at, _zigzag(sending - happened))
     for index in range(PROVIDER, REASON + 1):
         text = text_at(o, index, &size)
         _require_utf8(text, size, index)
         size = _cut(text, size, REASON_MAX if index == REASON else WORD_MAX)
-        at = put(at, size, 2)
-        memcpy(end, text, size)
-        end += size
-    return end
+        at += put_varint(at, size)
+        memcpy(at, text, size)
+        at += size
+    return at
+
+
+cdef inline uint64_t _zigzag(uint64_t difference) noexcept:
+    """Of a signed difference: small ones are small, whichever their sign."""
+    return difference << 1 ^ (<uint64_t>0 - (difference >> 63))
 
 
 cdef int _hex(unsigned char digit) noexcept:

@@ -90,7 +90,7 @@ STRINGS: dict[int, tuple[str, ...]] = {
         "provider_id",  # the provider's own message id
         "code",
         "reason",
-        "verdicts",  # JSON: [[rule, verdict, detail], ...], the rules that looked at it, in order
+        "verdicts",  # what the rules said that looked at it, in order, see core/verdicts.py
     ),
 }
 BLOBS = frozenset({"devices", "data", "content", "verdicts"})

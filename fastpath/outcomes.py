@@ -4,14 +4,17 @@ Shared by the native packer of rows, its twin and the ledger's reader: it is sai
 """
 
 from collections.abc import Iterable, Mapping
-from struct import Struct
 from typing import NamedTuple
 
-# A row's `outcomes` are the outcomes folded into it, one after the other:
+# A row's `outcomes` are the byte COMPACT and the outcomes folded into the row, one after the other:
 #
-#     u8 status | u8 station | u8 error class | u16 attempt | u16 units | i64 at (ms) | i64 sending (ms) |
-#     u16 length of each of provider, provider_id, code, reason | these strings (UTF-8)          (big endian)
-PACKED = Struct(">BBBHHqqHHHH")
+#     u8 status | u8 station, + BEGUN if `sending` follows | u8 error class | varint attempt | varint units |
+#     zigzag at (ms after the id was made) | zigzag sending (ms after `at`) |
+#     provider, provider_id, code, reason: varint length and UTF-8 each
+#
+# A usual one has 14 bytes besides its strings; varints as fastpath/varints.py has them.
+COMPACT = 0x80  # rows written before have a status here
+BEGUN = 0x80
 
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END = b"\xff\xff"

@@ -12,9 +12,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from fastpath.columns cimport (
-    AT_MS, CHANNEL, CODE, DEVICE, ERROR_CLASS, EXTRA, FIRST, FLAGS, KLASS, LANGUAGE, LARGE, NULL_LENGTH, OUTCOME, PAYLOAD,
-    PRIORITY, PROVIDER, PROVIDER_ID, REASON, REASON_MAX, RECIPIENT_ID, SENDING_MS, SMALL, SOURCE, STATION, STATUS, TEMPLATE,
-    TYPE, VERDICTS, VERSION, WORD_MAX, Body, accepted_ms, attempt_of, happened_ms, id_of, made_ms, put, put_id,
+    AT_MS, CHANNEL, CODE, COMPACT, DEVICE, ERROR_CLASS, EXTRA, FIRST, FLAGS, KLASS, LANGUAGE, LARGE, NULL_LENGTH, OUTCOME,
+    PAYLOAD, PRIORITY, PROVIDER, PROVIDER_ID, REASON, REASON_MAX, RECIPIENT_ID, SENDING_MS, SMALL, SOURCE, STATION, STATUS,
+    TEMPLATE, TYPE, VERDICTS, VERSION, WORD_MAX, Body, accepted_ms, attempt_of, happened_ms, id_of, made_ms, put, put_id,
     put_optional, put_packed, put_small, put_string, put_text, put_time, put_trace, text_at,
 )
 from fastpath.records cimport ACCEPTED_MS, FRAME_HEADER, ID_OFFSET, ID_WIDTH, checked_size, get_u32, get_u64
@@ -296,7 +296,7 @@ cdef int _put_delivery(
     cdef int attempts = 0
     while each >= 0:
         attempts = max(attempts, attempt_of(batch.told[each].start))
-        room += <Py_ssize_t>get_u32(batch.told[each].start)  # PACKED is less than a record's header
+        room += <Py_ssize_t>get_u32(batch.told[each].start)  # what `put_packed` writes is less than a record
         each = batch.told[each].next
     cdef const unsigned char *provider = _provider(batch, head, last)
     units = _units(batch, head, attempts)
@@ -318,6 +318,8 @@ cdef int _put_delivery(
     at = put_string(at, provider, PROVIDER, -1)
     outcomes = at
     at += 4
+    at[0] = COMPACT
+    at += 1
     each = head
     while each >= 0:
         at = put_packed(at, batch.told[each].start)

@@ -111,7 +111,7 @@ class Reach(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A delivery to make: where to, in which language, with which packed parts, and the verdicts (JSON) that led to it."""
+    """A delivery to make: where to, in which language, with which packed parts, and the verdicts that led to it, packed."""
 
     target: Target
     language: str
@@ -127,7 +127,7 @@ class Refusal(NamedTuple):
         status: core.model.Status, one that ends a delivery.
         rule: which rule said no; the outcome's code.
         reason: in words, for people.
-        verdicts: JSON, all rules that looked at it, in order.
+        verdicts: of all rules that looked at it, in order, packed.
         device: which of several devices, from 0.
     """
 
@@ -148,7 +148,7 @@ class Plan(NamedTuple):
 
 
 class Way(NamedTuple):
-    """One channel of a course: the language found, what renders it, that one's key in the render cache, the verdicts (JSON)."""
+    """One channel of a course: the language found, what renders it, that one's key in the render cache, packed verdicts."""
 
     channel: int
     language: str

@@ -16,6 +16,7 @@ cdef struct Message:
 
 
 cdef int read_varint(const unsigned char **at, const unsigned char *end, unsigned long long *value) noexcept nogil
+cdef int put_varint(unsigned char *at, unsigned long long value) noexcept nogil
 # Steps over a length; where what is so long ends, NULL if that is beyond `end`.
 cdef const unsigned char *read_size(const unsigned char **at, const unsigned char *end) noexcept nogil
 cdef const unsigned char *next_item(const unsigned char **at, const unsigned char *end) noexcept nogil

@@ -26,6 +26,18 @@ cdef int read_varint(const unsigned char **at, const unsigned char *end, unsigne
     return 0
 
 
+
+cdef int put_varint(unsigned char *at, unsigned long long value) noexcept nogil:
+    """Up to ten bytes; how many."""
+    cdef int size = 0
+    while value > 127:
+        at[size] = value & 127 | 128
+        value >>= 7
+        size += 1
+    at[size] = <unsigned char>value
+    return size + 1
+
+
 cdef const unsigned char *read_size(const unsigned char **at, const unsigned char *end) noexcept nogil:
     cdef unsigned long long size
     if not read_varint(at, end, &size) or size > <unsigned long long>(end - at[0]):

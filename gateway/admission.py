@@ -9,7 +9,7 @@ import random
 
 from grpc import StatusCode
 
-from core import census
+from core import census, verdicts
 from core.errors import StoreError
 from core.metrics import OVERLOAD, PRESSURE, SHED, priority_name
 from core.model import Priority, Station, Status
@@ -111,5 +111,5 @@ def shed(draft: Draft, *, id: bytes, version: int, now_ms: int, traceparent: str
         traceparent=traceparent,
         code=RULE,
         reason=f"{RULE}: the system had more than it could carry and sheds what is least urgent",
-        verdicts=b'[["overload","suppressed",""]]',
+        verdicts=verdicts.pack((RULE, "suppressed", "")),
     )

@@ -1,11 +1,12 @@
 """Reads what became of notifications: rows of deliveries and later events, put together as timelines."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import starmap
 from typing import NamedTuple
 from uuid import UUID
 
+from core import verdicts
 from core.ids import priority_of, time_of
 from core.model import Channel, Class, Priority, Station, Status
 from ledger import timeline
@@ -127,13 +128,14 @@ class DeliveryStore:
 def assemble(notification_id: bytes, rows: Iterable[_Row], events: Iterable[_Event]) -> StoredNotification:
     """One notification from its rows, in any order; where no row is there yet, from what the events and the id tell."""
     opened = {(row.channel, row.device): row for row in rows}
-    told: dict[tuple[int, int], list[Report]] = {key: unpack(row.outcomes) for key, row in opened.items()}
+    made_ms = time_of(notification_id)
+    told: dict[tuple[int, int], list[Report]] = {key: unpack(row.outcomes, made_ms) for key, row in opened.items()}
     type_ = recipient_id = ""
     for event in events:
         told.setdefault((event.channel, event.device), []).append(event.report())
         type_, recipient_id = event.type or type_, event.recipient_id or recipient_id
     first = min(opened.values(), default=None)
-    accepted_ms = first.accepted_ms if first else time_of(notification_id)
+    accepted_ms = first.accepted_ms if first else made_ms
     return StoredNotification(
         notification_id,
         first.type if first else type_,
@@ -161,12 +163,8 @@ def _delivery(channel: int, device: int, accepted_ms: int, row: _Row | None, rep
         line.units,
         row.language if row else "",
         row.template_version if row else 0,
-        _verdicts(row.verdicts) if row and row.verdicts else (),
+        tuple(starmap(Verdict, verdicts.unpack(row.verdicts))) if row and row.verdicts else (),
     )
-
-
-def _verdicts(text: str) -> tuple[Verdict, ...]:
-    return tuple(Verdict(*map(str, verdict)) for verdict in json.loads(text))
 
 
 def _first_id(ms: int) -> UUID:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from fastpath import varints
 from fastpath.layout import FRAME_HEADER
 from fastpath.pure.records import Record, pack_frame
 
@@ -46,14 +47,14 @@ def pack_results(answers: Iterable[Record | bytes]) -> bytes:
     found = bytearray()
     for answer in answers:
         result = answer if isinstance(answer, bytes) else pack_result(answer.id)
-        found += b"\n" + _varint(len(result)) + result
+        found += b"\n" + varints.put(len(result)) + result
     return bytes(found)
 
 
 def pack_acknowledgement(sequence: int, result: bytes) -> bytes:
     """A SendStreamResponse: the message's sequence and its SendResult."""
-    head = b"\x08" + _varint(sequence) if sequence else b""
-    return head + b"\x12" + _varint(len(result)) + result
+    head = b"\x08" + varints.put(sequence) if sequence else b""
+    return head + b"\x12" + varints.put(len(result)) + result
 
 
 def join_messages(messages: Sequence[bytes]) -> tuple[list[int], bytes] | None:
@@ -66,32 +67,12 @@ def join_messages(messages: Sequence[bytes]) -> tuple[list[int], bytes] | None:
     for message in messages:
         sequence = at = 0
         if message[:1] == b"\x08":
-            at, sequence = _number(message, 1)
+            at, sequence = varints.take(message, 1, len(message))
         if at < 0 or message[at : at + 1] != b"\x12":
             return None
-        begin, size = _number(message, at + 1)
+        begin, size = varints.take(message, at + 1, len(message))
         if begin < 0 or begin + size != len(message):
             return None
         sequences.append(sequence)
-        found += b"\n" + _varint(size) + message[begin:]
+        found += b"\n" + varints.put(size) + message[begin:]
     return sequences, bytes(found)
-
-
-def _varint(value: int) -> bytes:
-    written = bytearray()
-    while value > 127:
-        written.append(value & 127 | 128)
-        value >>= 7
-    written.append(value)
-    return bytes(written)
-
-
-def _number(wire: bytes, at: int) -> tuple[int, int]:
-    """Where a varint ends, and its value; -1 if it has no end or too much of it."""
-    value = shift = 0
-    for end in range(at, min(len(wire), at + 10)):
-        value |= (wire[end] & 127) << shift
-        shift += 7
-        if wire[end] < 128:
-            return (end + 1, value) if value < 1 << 64 else (-1, 0)
-    return -1, 0

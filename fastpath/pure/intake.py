@@ -12,7 +12,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from fastpath import layout
+from fastpath import layout, varints
 from fastpath.pure.canonical import Canonical
 from fastpath.pure.records import Record, record
 from fastpath.values import Checks, Terms
@@ -246,17 +246,10 @@ def _fields(wire: bytes, kinds: Mapping[int, type]) -> dict[int, int | bytes]:
 
 def _varint(wire: bytes, at: int, end: int) -> tuple[int, int]:
     """Where it ends, and its value."""
-    value = shift = 0
-    while at < end and shift < 64:
-        byte = wire[at]
-        if shift == 63 and byte > 1:
-            break
-        value |= (byte & 127) << shift
-        at += 1
-        if byte < 128:
-            return at, value
-        shift += 7
-    raise _Closer
+    at, value = varints.take(wire, at, end)
+    if at < 0:
+        raise _Closer
+    return at, value
 
 
 def _size(wire: bytes, at: int, end: int) -> tuple[int, int]:

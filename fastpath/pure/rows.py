@@ -10,16 +10,18 @@ from struct import Struct
 from typing import NamedTuple
 from uuid import UUID
 
+from fastpath import varints
 from fastpath.errors import FrameError
 from fastpath.layout import FIRST, OUTCOME
 from fastpath.outcomes import (
+    BEGUN,
+    COMPACT,
     COPY_END,
     COPY_HEAD,
     DAY_MS,
     EPOCH_MS,
     LARGE,
     LAST_MS,
-    PACKED,
     REASON_MAX,
     SMALL,
     WORD_MAX,
@@ -152,7 +154,7 @@ def _microseconds(ms: int) -> int:
 
 def _delivery(life: _Life, run: int) -> bytes:
     first, last, told = life
-    packed = b"".join(map(_packed, told))
+    packed = bytes((COMPACT,)) + b"".join(map(_packed, told))
     attempts = max(o.attempt for o in told)
     units = billed((o.attempt or attempts, o.extra) for o in told)
     provider = next((o.provider for o in (last, *told) if o.provider), "")
@@ -219,17 +221,17 @@ def _packed(outcome: Record) -> bytes:
         _cut(outcome.code.encode(), WORD_MAX),
         _cut(outcome.reason.encode(), REASON_MAX),
     ]
-    head = PACKED.pack(
-        outcome.status,
-        outcome.station,
-        outcome.error_class,
-        outcome.attempt,
-        min(outcome.extra, SMALL),
-        _happened_ms(outcome),
-        outcome.sending_ms,
-        *map(len, words),
+    happened_ms, sending_ms = _happened_ms(outcome), outcome.sending_ms
+    return b"".join(
+        (
+            bytes((outcome.status, outcome.station | (BEGUN if sending_ms else 0), outcome.error_class)),
+            varints.put(outcome.attempt),
+            varints.put(min(outcome.extra, SMALL)),
+            varints.put(varints.zigzag(happened_ms - _made_ms(outcome))),
+            varints.put(varints.zigzag(sending_ms - happened_ms)) if sending_ms else b"",
+            *(varints.put(len(word)) + word for word in words),
+        )
     )
-    return head + b"".join(words)
 
 
 def _cut(raw: bytes, length: int) -> bytes:

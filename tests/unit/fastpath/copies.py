@@ -1,11 +1,14 @@
 """Packs outcomes with either implementation, and reads the bodies of binary COPYs back."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from core.ids import time_of
 from core.model import Channel, Station
 from fastpath import pack_frame
-from fastpath.outcomes import COPY_END, COPY_HEAD, PACKED, Folded
+from fastpath.outcomes import COPY_END, COPY_HEAD, Folded
+from ledger.rows import unpack
 from ledger.timeline import ORDER
+from ledger.values import Report
 from tests.unit.fastpath.twins import Implementation
 
 WORDS = ("provider", "provider_id", "code", "reason")
@@ -67,22 +70,8 @@ def number(raw: bytes | None) -> int:
     return int.from_bytes(raw, "big", signed=True)
 
 
-class Seen(NamedTuple):
-    """An outcome as it is packed in a row."""
-
-    numbers: tuple[int, ...]  # status, station, error class, attempt, units, at_ms, sending_ms
-    words: dict[str, str]
-
-
-def seen(outcomes: bytes | None) -> list[Seen]:
-    assert outcomes is not None
-    found, at = [], 0
-    while at < len(outcomes):
-        head = PACKED.unpack_from(outcomes, at)
-        at += PACKED.size
-        words = {}
-        for name, size in zip(WORDS, head[7:], strict=True):
-            words[name] = outcomes[at : at + size].decode()
-            at += size
-        found.append(Seen(head[:7], words))
-    return found
+def seen(row: dict[str, bytes | None]) -> list[Report]:
+    """The outcomes that are packed in a row."""
+    id_, outcomes = row["id"], row["outcomes"]
+    assert id_ is not None and outcomes is not None
+    return unpack(outcomes, time_of(id_))

@@ -8,7 +8,8 @@ import pytest
 from core.model import Channel, Class, Priority, Station, Status
 from fastpath import pack_frame
 from fastpath.outcomes import DAY_MS, EPOCH_MS, LARGE, LAST_MS, SMALL, Folded
-from tests.unit.fastpath.copies import EVENT, ROW, WORDS, Seen, lines, number, pack, packer, seen
+from ledger.values import Report
+from tests.unit.fastpath.copies import EVENT, ROW, WORDS, lines, number, pack, packer, seen
 from tests.unit.fastpath.twins import Implementation
 from tests.unit.ledger.outcomes import NOW, TRACE, an_id, queued, told, webhook
 
@@ -16,7 +17,7 @@ from tests.unit.ledger.outcomes import NOW, TRACE, an_id, queued, told, webhook
 def rows(folded: Folded) -> list[tuple[bytes | None, int, int, int, list[int]]]:
     """(id, channel, device, status, statuses told) of each delivery's row."""
     return [
-        (r["id"], number(r["channel"]), number(r["device"]), number(r["status"]), [s.numbers[0] for s in seen(r["outcomes"])])
+        (r["id"], number(r["channel"]), number(r["device"]), number(r["status"]), [s.status for s in seen(r)])
         for r in lines(folded.deliveries, ROW)
     ]
 
@@ -140,10 +141,16 @@ def test_a_delivery_has_its_columns(fast: Implementation) -> None:
     words = [row[name] for name in ("type", "recipient_id", "template", "language", "source", "provider")]
     assert words == [b"order_confirmation", b"ada", b"order_confirmation_v1", b"de", b"order-service", b"sendgrid"]
     assert row["verdicts"] == queued(one).verdicts
-    assert seen(row["outcomes"])[1] == Seen(
-        (Status.SENT, Station.SENDER, 0, 1, 2, NOW + 100, NOW + 50),
-        {"provider": "sendgrid", "provider_id": "msg-1", "code": "", "reason": ""},
-    )
+    assert seen(row)[1] == Report(Status.SENT, Station.SENDER, 1, NOW + 100, NOW + 50, 0, 2, "sendgrid", "msg-1")
+
+
+def test_outcomes_are_packed_in_few_bytes(fast: Implementation) -> None:
+    one = an_id()
+    outcome = told(one, Status.SENT, attempt=300, extra=2, error_class=4, reason="ü")
+    (row,) = lines(pack(fast, queued(one), outcome).deliveries, ROW)
+    opening = bytes((Status.QUEUED, Station.DISPATCHER, 0, 0, 0, 20)) + bytes(4)
+    sent = bytes((Status.SENT, 128 + Station.SENDER, 4, 0xAC, 2, 2, 0xC8, 1, 99))
+    assert row["outcomes"] == b"\x80" + opening + sent + b"\x08sendgrid\x05msg-1\x00\x02\xc3\xbc"
 
 
 def test_an_event_has_its_columns(fast: Implementation) -> None:
@@ -184,7 +191,7 @@ def test_a_time_that_is_not_told_falls_back(fast: Implementation) -> None:
         (queued(one, at_ms=0, queued_ms=0, accepted_ms=0), NOW + 5),
     ):
         (row,) = lines(pack(fast, outcome).deliveries, ROW)
-        assert seen(row["outcomes"])[0].numbers[5] == at_ms
+        assert seen(row)[0].at_ms == at_ms
         assert number(row["status_at"]) == (at_ms - EPOCH_MS) * 1000
 
 
@@ -192,6 +199,7 @@ def test_a_time_that_is_not_told_falls_back(fast: Implementation) -> None:
 def test_a_time_that_no_column_holds_is_the_last_one(fast: Implementation, ms: int) -> None:
     (row,) = lines(pack(fast, queued(an_id(), at_ms=ms)).deliveries, ROW)
     assert number(row["status_at"]) == (LAST_MS - EPOCH_MS) * 1000
+    assert seen(row)[0].at_ms == ms
 
 
 def test_words_are_cut_between_characters_and_numbers_to_their_columns(fast: Implementation) -> None:
@@ -206,7 +214,7 @@ def test_words_are_cut_between_characters_and_numbers_to_their_columns(fast: Imp
     assert (number(event["attempt"]), number(event["units"])) == (SMALL, SMALL)
     (row,) = lines(pack(fast, queued(one, version=1 << 31), outcome).deliveries, ROW)
     assert (number(row["attempt"]), number(row["units"]), number(row["version"])) == (SMALL, SMALL, LARGE)
-    assert seen(row["outcomes"])[1].words["reason"] == "x" + "€" * 666
+    assert seen(row)[1].reason == "x" + "€" * 666
 
 
 def test_text_has_no_null_character(fast: Implementation) -> None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Unpack
 
+from core import verdicts
 from core.ids import new_id
 from core.model import Channel, Class, Priority, Station, Status
 from fastpath import Record, record
@@ -41,7 +42,7 @@ def queued(notification: bytes, **changes: "Unpack[Fields]") -> Record:
         language="de",
         source="order-service",
         traceparent=TRACEPARENT,
-        verdicts=b'[["consent","allow","transactional"],["route","email","default"]]',
+        verdicts=verdicts.pack(("consent", "allow", "transactional"), ("route", "email", "default")),
     ).replace(**changes)
 
 

@@ -28,7 +28,7 @@ def test_packed_outcomes_come_back() -> None:
         told(one, Status.RETRYING, code="429", reason="zu viele Anfragen – später", error_class=2, extra=2),
     ]
     body = RowPacker(ORDER, list(Station), list(Channel)).pack([pack_frame(outcomes)]).deliveries
-    assert unpack(column(body, OUTCOMES)) == [
+    assert unpack(column(body, OUTCOMES), NOW) == [
         Report(Status.QUEUED, Station.DISPATCHER, 0, NOW + 10),
         Report(
             Status.RETRYING,
@@ -43,4 +43,14 @@ def test_packed_outcomes_come_back() -> None:
             "429",
             "zu viele Anfragen – später",
         ),
+    ]
+
+
+def test_rows_from_before_outcomes_were_packed_closely_are_read() -> None:
+    opening = bytes.fromhex("03 02 00 0000 0000 0000018bcfe5680a 0000000000000000 0000 0000 0000 0000")
+    sent = bytes.fromhex("05 03 02 0001 0002 0000018bcfe56864 0000018bcfe56832 0008 0005 0000 0000")
+    row = opening + sent + b"sendgridmsg-1"
+    assert unpack(row, NOW) == [
+        Report(Status.QUEUED, Station.DISPATCHER, 0, NOW + 10),
+        Report(Status.SENT, Station.SENDER, 1, NOW + 100, NOW + 50, 2, 2, "sendgrid", "msg-1"),
     ]
