@@ -27,12 +27,13 @@ from bench.pipeline import check_books, prepare
 from bench.progress import ARRIVED, Progress
 from bench.stock import Stock, bench_settings, choose_channel, connected, fill, held, records
 from core.errors import StoreError
+from ledger.database import connect
 from tidings.aio import AsyncClient
 from tidings.up.run import running
 from tidings.up.supervisor import Supervisor, System
 
 SIZES = (10_000, 100_000, 1_000_000, 5_000_000)
-WARM_UP = 500_000  # every recipient is known, and PostgreSQL's buffers are full: each new page pushes a written one out
+WARM_UP = 2_500_000  # every recipient is known; PostgreSQL's buffers are full, and its log is long enough to reuse its files
 ENOUGH, DRAINS = 200_000, 10  # so many notifications of a size on a way, or so many drains
 ON_DISK_S = 2.0  # appendfsync everysec: what is older than this survives a kill
 LIVE_S = 120.0  # a system that delivers nothing so long after a restart has failed
@@ -75,16 +76,23 @@ class Yard:
         pids, delivered, recorded = self._supervisor.pids, await self._progress.delivered(), await self._progress.recorded()
         async with held(pids["dispatcher"]):
             stock, taken = await self.lay(count)
-            await self._settle_log()
+            await self._rewrite_log()
+            await self._checkpoint()
         used = {name: cpu_seconds(pid) for name, pid in pids.items()}
         began = time.perf_counter()
         await self._progress.until(delivered + count, recorded + count)
         seconds = time.perf_counter() - began
+        await self._checkpoint()
         cpu_us = {name: round((cpu_seconds(pid) - used[name]) / count * 1e6, 2) for name, pid in pids.items()}
         await check_books(self._client)
         return Drain(stock, taken, seconds, {name: us for name, us in cpu_us.items() if us})
 
-    async def _settle_log(self) -> None:
+    async def _checkpoint(self) -> None:
+        """Has PostgreSQL write out what it changed: each drain pays for its own pages, and for no other's."""
+        async with await connect(self._system.settings.database_url) as connection:
+            await connection.execute(b"checkpoint")
+
+    async def _rewrite_log(self) -> None:
         """Has the append-only file rewritten: what was laid into it is not the drain's to rewrite."""
         async with connected(self._system.settings) as store:
             await store.send([["BGREWRITEAOF"]])

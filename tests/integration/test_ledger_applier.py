@@ -301,4 +301,4 @@ async def test_days_are_not_vacuumed_for_what_was_inserted(ledger: Ledger, datab
         "select distinct reloptions from pg_inherits join pg_class on oid = inhrelid"
         " where relkind = 'r' and relname ~ '_\\d{8}$'",
     )
-    assert options == "{autovacuum_vacuum_insert_threshold=-1}"
+    assert options == "{autovacuum_vacuum_insert_threshold=-1,autovacuum_analyze_scale_factor=1}"
