@@ -33,6 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     if unknown := set(names) - WORKLOADS.keys():
         sys.exit(f"there is no workload {min(unknown)!r}; there are {', '.join(WORKLOADS)}")
     options = [word for word in arguments[len(names) :] if word != QUICK]
+    if {"-h", "--help"} & set(options):
+        return teach(names)
     quick, failed = QUICK in arguments, 0
     for name in names or WORKLOADS:
         print(f"bench.{name}", file=sys.stderr, flush=True)
@@ -46,6 +48,13 @@ def main(arguments: Sequence[str]) -> int:
     if not quick:
         report.main()
     return failed
+
+
+def teach(names: Sequence[str]) -> int:
+    """Says how to use this, or the workloads named, and runs none."""
+    if not names:
+        print(f"{(__doc__ or '').rstrip()}\n\nWorkloads: {', '.join(WORKLOADS)}")
+    return sum(subprocess.run([sys.executable, "-m", f"bench.{name}", "--help"], check=False).returncode for name in names)
 
 
 def run(name: str, options: Sequence[str]) -> dict[str, object] | None:

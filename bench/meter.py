@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,9 +41,11 @@ PACKAGES = (
 
 def cpu_seconds(pid: int) -> float:
     """CPU that a process and all its children, the ended ones included, have used, seconds."""
-    process = psutil.Process(pid)
-    own = process.cpu_times()  # with what ended children used
-    return float(sum(own[:4])) + sum(sum(child.cpu_times()[:2]) for child in process.children(recursive=True))
+    while True:
+        process = psutil.Process(pid)
+        with suppress(psutil.NoSuchProcess):  # a child ended meanwhile: look again, its time is its parent's now
+            own = process.cpu_times()  # with what ended children used
+            return float(sum(own[:4])) + sum(sum(child.cpu_times()[:2]) for child in process.children(recursive=True))
 
 
 def resident_bytes(pid: int) -> int:

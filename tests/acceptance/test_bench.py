@@ -67,3 +67,12 @@ def test_an_unknown_workload_is_named() -> None:
     done = subprocess.run([sys.executable, "-m", "bench", "nothing"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "nothing" in done.stderr and "priority" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--help"], "Workloads: fastpath"), (["pipeline", "--help"], "`python -m bench.pipeline`")]
+)
+def test_help_teaches_and_runs_nothing(words: list[str], said: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "bench", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said in done.stdout
