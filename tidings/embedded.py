@@ -112,6 +112,7 @@ def valkey(folder: Path, *, durable: bool = True) -> Recipe:
         "appendfsync everysec",
         "auto-aof-rewrite-percentage 100",
         "auto-aof-rewrite-min-size 768mb",
+        "rdbcompression no",
         'save ""',
         "daemonize no",
     ]
