@@ -34,7 +34,9 @@ from tidings.up.supervisor import Supervisor, System
 
 SIZES = (10_000, 100_000, 1_000_000, 5_000_000)
 WARM_UP = 2_500_000  # every recipient is known; PostgreSQL's buffers are full, and its log is long enough to reuse its files
-ENOUGH, DRAINS = 200_000, 10  # so many notifications of a size on a way, or so many drains
+SMALL, DRAINS = 100_000, 5  # below this a sample has so many drains
+KNOWN = 5  # notifications to each recipient on average: all but one in 150 get one
+NAP_S = 10  # autovacuum looks so often, not once a minute: what a drain leaves to it is done before the next
 ON_DISK_S = 2.0  # appendfsync everysec: what is older than this survives a kill
 LIVE_S = 120.0  # a system that delivers nothing so long after a restart has failed
 POLL_S = 0.05
@@ -48,7 +50,22 @@ class Drain:
     stock: Stock
     redis_bytes: int  # more in Redis than before it was laid in
     seconds: float
-    cpu_us: dict[str, float]  # of each process, per notification
+    cpu_s: dict[str, float]  # of each process
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Drains of one size, one after another, and what PostgreSQL had to write out when they were over."""
+
+    drains: list[Drain]
+    tidying_s: float  # CPU
+
+    def cpu_us(self) -> dict[str, float]:
+        """CPU of each process that used some, per notification."""
+        count = sum(drain.stock.count for drain in self.drains)
+        spent = {name: sum(drain.cpu_s[name] for drain in self.drains) for name in self.drains[0].cpu_s}
+        spent["postgresql"] += self.tidying_s
+        return {name: seconds / count * 1e6 for name, seconds in spent.items() if seconds}
 
 
 class Yard:
@@ -58,6 +75,15 @@ class Yard:
         self._system, self._supervisor, self._client, self._knobs = system, supervisor, client, knobs
         self._progress = Progress(system, knobs.channel)
         self._dice = random.Random(knobs.seed)
+        self.laid = 0  # notifications so far
+
+    async def warm_up(self, count: int) -> None:
+        """Has autovacuum look every NAP_S; then a drain that nobody counts."""
+        async with await connect(self._system.settings.database_url) as connection:
+            await connection.execute(f"alter system set autovacuum_naptime = {NAP_S}".encode())
+            await connection.execute(b"select pg_reload_conf()")
+        await self.drain(count)
+        await self._tidy(count)
 
     async def lay(self, count: int) -> tuple[Stock, int]:
         """Lays in a backlog, with the dispatcher held still by the caller; what was appended and what it takes in Redis."""
@@ -65,7 +91,20 @@ class Yard:
         async with connected(settings) as store:
             before = await redis_bytes(store)
             stock = await fill(store, settings, records(count, settings, knobs.recipients, knobs.channel, self._dice))
+            self.laid += stock.count
             return stock, await redis_bytes(store) - before
+
+    async def sample(self, size: int) -> Sample:
+        """Drains of a size, several if they are small: CPU comes in steps of 10 ms, PostgreSQL's checkpoints in minutes.
+
+        Everybody is known before: the dispatcher asks for a recipient anew after a minute, however many notifications wait.
+
+        Raises:
+            RuntimeError: as `drain`.
+        """
+        await self.drain(KNOWN * self._knobs.recipients)
+        drains = [await self.drain(size) for _ in range(DRAINS if size < SMALL else 1)]
+        return Sample(drains, await self._tidy(size))
 
     async def drain(self, count: int) -> Drain:
         """Lays in a backlog and lets it drain.
@@ -73,24 +112,35 @@ class Yard:
         Raises:
             RuntimeError: it stalled, or something is left in the streams.
         """
-        pids, delivered, recorded = self._supervisor.pids, await self._progress.delivered(), await self._progress.recorded()
-        async with held(pids["dispatcher"]):
+        delivered, recorded = await self._progress.delivered(), await self._progress.recorded()
+        async with held(self._supervisor.pids["dispatcher"]):
             stock, taken = await self.lay(count)
-            await self._rewrite_log()
-            await self._checkpoint()
-        used = {name: cpu_seconds(pid) for name, pid in pids.items()}
-        began = time.perf_counter()
+            if count >= SMALL:
+                await self._rewrite_log()
+        used, began = self._used(), time.perf_counter()
         await self._progress.until(delivered + count, recorded + count)
-        seconds = time.perf_counter() - began
-        await self._checkpoint()
-        cpu_us = {name: round((cpu_seconds(pid) - used[name]) / count * 1e6, 2) for name, pid in pids.items()}
+        drain = Drain(stock, taken, time.perf_counter() - began, self._used_since(used))
         await check_books(self._client)
-        return Drain(stock, taken, seconds, {name: us for name, us in cpu_us.items() if us})
+        return drain
 
-    async def _checkpoint(self) -> None:
-        """Has PostgreSQL write out what it changed: each drain pays for its own pages, and for no other's."""
+    def _used(self) -> dict[str, float]:
+        return {name: cpu_seconds(pid) for name, pid in self._supervisor.pids.items()}
+
+    def _used_since(self, before: dict[str, float]) -> dict[str, float]:
+        return {name: now - before[name] for name, now in self._used().items()}
+
+    async def _tidy(self, size: int) -> float:
+        """Has PostgreSQL tidy up: a checkpoint, and before it autovacuum's turn if there can be work for it. Its CPU, seconds.
+
+        So each sample pays for its own pages, and for no other's.
+        """
+        server = self._supervisor.pids["postgresql"]
+        before = cpu_seconds(server)
+        if size >= SMALL:
+            await asyncio.sleep(NAP_S + 2)
         async with await connect(self._system.settings.database_url) as connection:
             await connection.execute(b"checkpoint")
+        return cpu_seconds(server) - before
 
     async def _rewrite_log(self) -> None:
         """Has the append-only file rewritten: what was laid into it is not the drain's to rewrite."""
@@ -147,41 +197,47 @@ class Yard:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A run on a system of its own: the drains of each size, what they left, the restart."""
+    """A run on a system of its own: the samples of each size, what they left, the restart."""
 
-    drains: dict[int, list[Drain]]
+    samples: dict[int, list[Sample]]
     left: dict[str, Any]
     restart: dict[str, float] | None
 
 
-def up_and_down(sizes: Sequence[int]) -> list[int]:
-    """1, 2, 3, 2, 1: what the system keeps grows from drain to drain, and must weigh on small backlogs as on large ones."""
-    return [*sizes, *sizes[-2::-1]]
+def interleaved(sizes: Sequence[int]) -> list[int]:
+    """1 2 1 3 1 2 1: before and after each size the smaller ones.
+
+    What the system keeps grows from drain to drain, and a machine's neighbours come and go: both must weigh on small backlogs
+    as on large ones.
+    """
+    order: list[int] = []
+    for size in sizes:
+        order = [*order, size, *order]
+    return order
 
 
 async def once(knobs: argparse.Namespace, say: Callable[[str], None]) -> Round:
-    """A new system: setup, a warm-up, the sizes, the restart. Small sizes have several drains: CPU comes in steps of 10 ms."""
-    drains: dict[int, list[Drain]] = {}
+    """A new system: setup, a warm-up, the sizes, the restart."""
+    samples: dict[int, list[Sample]] = {}
     with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
         up = running(Path(folder) / "data", say, fixed_ports=False, given=bench_settings())
         async with up as (system, supervisor), system.client() as client:
             await prepare(system, client, knobs.recipients)
             yard = Yard(system, supervisor, client, knobs)
-            await yard.drain(knobs.warm_up)
-            before = await footprint(system)
+            await yard.warm_up(knobs.warm_up)
+            before, laid = await footprint(system), yard.laid
             with awake():
-                for size in up_and_down(knobs.sizes):
-                    some = [await yard.drain(size) for _ in range(min(max(ENOUGH // size, 1), DRAINS))]
-                    drains.setdefault(size, []).extend(some)
-                    cpu_us = statistics.mean(sum(one.cpu_us.values()) for one in some)
-                    say(f"{size:,}: {cpu_us:.1f} us, {some[0].redis_bytes / size:.0f} bytes each in Redis")
-            after = await footprint(system)
+                for size in interleaved(knobs.sizes):
+                    sample = await yard.sample(size)
+                    samples.setdefault(size, []).append(sample)
+                    each = sample.drains[0].redis_bytes / size
+                    say(f"{size:,}: {sum(sample.cpu_us().values()):.1f} us, {each:.0f} bytes each in Redis")
+            after, laid = await footprint(system), yard.laid - laid
             async with connected(system.settings) as store:
                 mark = await mark_bytes(store)
             restart = await yard.restart(knobs.restart) if knobs.restart else None
             say(f"restart with {knobs.restart:,}: {restart}")
-    count = sum(one.stock.count for some in drains.values() for one in some)
-    return Round(drains, {**Footprint.difference(before, after, count), "mark_bytes": mark}, restart)
+    return Round(samples, {**Footprint.difference(before, after, laid), "mark_bytes": mark}, restart)
 
 
 async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
@@ -191,23 +247,23 @@ async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
         print(line, file=sys.stderr, flush=True)
 
     rounds = [await once(knobs, say) for _ in range(knobs.runs)]
-    found = {**figures([one.drains for one in rounds]), **rounds[-1].left}
+    found = {**figures([one.samples for one in rounds]), **rounds[-1].left}
     restarts = [one.restart for one in rounds if one.restart is not None]
     return {"workload": "backlog", **machine(), "knobs": vars(knobs), **found, **_restarts(restarts)}
 
 
-def figures(rounds: Sequence[dict[int, list[Drain]]]) -> dict[str, Any]:
+def figures(rounds: Sequence[dict[int, list[Sample]]]) -> dict[str, Any]:
     """For each size the CPU (us) and Redis memory (bytes) of a notification; `encoded_bytes` is its share of its frame.
 
-    A run's figure is the mean of its drains, so that what PostgreSQL tidies up meanwhile is in it; medians are of the runs.
+    A run's figure is the mean of its samples, so that what PostgreSQL tidies up meanwhile is in it; medians are of the runs.
     `dearest_to_cheapest` compares the sizes.
     """
     found: dict[str, Any] = {}
     for size in rounds[0]:
-        runs = [one[size] for one in rounds]
-        drains = [one for some in runs for one in some]
-        names = sorted({name for one in drains for name in one.cpu_us})
-        cpu_us = {name: [statistics.mean(one.cpu_us.get(name, 0.0) for one in some) for some in runs] for name in names}
+        runs = [[sample.cpu_us() for sample in one[size]] for one in rounds]
+        drains = [drain for one in rounds for sample in one[size] for drain in sample.drains]
+        names = sorted({name for some in runs for one in some for name in one})
+        cpu_us = {name: [statistics.mean(one.get(name, 0.0) for one in some) for some in runs] for name in names}
         sums = spread((sum(one) for one in zip(*cpu_us.values(), strict=True)), 1)
         taken = spread((one.redis_bytes / size for one in drains), 1)
         encoded = spread((one.stock.frame_bytes / size for one in drains), 1)["median"]
