@@ -6,6 +6,7 @@ Knows the ledger only by the function it is given; decides nothing.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 from core.clock import SYSTEM_CLOCK, Clock
@@ -14,6 +15,7 @@ from core.errors import LedgerUnavailable
 log = logging.getLogger("tidings.shelf")
 
 PATIENCE_S = 2.0  # a fetch that takes longer counts as failed: critical ones wait behind it
+STRIDE = 64  # such a part of a full shelf is cleared at a time
 PAUSE_MS = 1_000  # after a failed fetch nobody asks again for so long
 
 K = TypeVar("K")
@@ -27,7 +29,7 @@ class Shelf(Generic[K, V]):
         what: plural name of the values, for the log.
         fetch: values by key, those that exist; raises LedgerUnavailable.
         lifetime: how long a value (None: nobody has it) is served without another fetch, milliseconds.
-        capacity: values kept; the longest unfetched one goes first.
+        capacity: values kept, and up to 1/STRIDE more; the longest unfetched ones go first.
         clock: for ages.
     """
 
@@ -100,6 +102,6 @@ class Shelf(Generic[K, V]):
 
     def _evict(self) -> None:
         excess = len(self._kept) - self._capacity
-        if excess > 0:
-            for key in [key for key, _ in zip(self._kept, range(excess), strict=False)]:
+        if excess > self._capacity // STRIDE:  # many at a time: where others were before it, the first key is slow to find
+            for key in list(islice(self._kept, excess)):
                 del self._kept[key]

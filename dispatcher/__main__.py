@@ -33,7 +33,7 @@ async def build(context: Context) -> AsyncIterator[Sequence[Runnable]]:
     """The dispatcher's loop, with caches that hear of changes while it runs."""
     settings, clock = context.settings, context.clock
     ledger = await Ledger.open(settings.database_url)
-    people = People(ledger.recipients.fetch, clock=clock)
+    people = People(ledger.recipients.contacts, clock=clock)
     templates = Templates(ledger.templates.get, clock=clock)
     decider = Decider(RenderCache(RENDER_BYTES), configured(settings.routing_rules))
     handler = DispatcherHandler(people, templates, decider, Dedupe(Marks(context.store)), clock=clock)

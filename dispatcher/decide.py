@@ -10,15 +10,15 @@ from core import verdicts
 from core.keys import CHANNEL_NAMES
 from core.model import Channel, Status
 from core.verdicts import Verdict
-from dispatcher.reach import given_mask, reach
+from dispatcher.reach import Reach, given_mask, reach
 from dispatcher.rules import DEFAULT_RULES
 from dispatcher.templates import Template, TemplateKey
 from fastpath import (
+    Contact,
     Course,
     Letter,
     Plan,
     Planner,
-    Reach,
     Record,
     Refusal,
     RenderCache,
@@ -54,17 +54,17 @@ class Decider:
         self._renders = renders
 
     def planner(
-        self, people: dict[str, tuple[Reach | None, int]], templates: dict[TemplateKey, tuple[Template | None, int]]
+        self, people: dict[str, tuple[Contact | None, int]], templates: dict[TemplateKey, tuple[Template | None, int]]
     ) -> Planner:
         """The native short cut to what `plan` decides, over the given shelves."""
         return Planner(people, templates, self.course, self._renders)
 
-    def plan(self, record: Record, stored: Reach | None, template: Template | None, standing: str) -> Plan:
+    def plan(self, record: Record, stored: Contact | None, template: Template | None, standing: str) -> Plan:
         """Decides over one notification.
 
         Args:
             record: the notification.
-            stored: how its recipient is reached by what is stored of him, None if there is none.
+            stored: what is stored of its recipient, None if there is none.
             template: its template, None if nobody has it.
             standing: where the recipient's addresses come from: "given", "stored", "unknown" (nobody has the id) or
                 "away" (could not be asked for, given addresses suffice).

@@ -1,22 +1,28 @@
 """How a recipient can be reached: given addresses first, stored ones for what was not given. Pure."""
 
+from typing import NamedTuple
+
 import orjson
 
 from core.model import Channel
-from fastpath import Reach, Record, Target
-from ledger.values import StoredRecipient
+from fastpath import Contact, Record, Target
 
 EMAIL, SMS, PUSH, IN_APP = (channel.mask for channel in Channel)
 _EMAIL, _SMS, _PUSH, _IN_APP = map(int, Channel)
 
-NOWHERE: tuple[Target, ...] = ()
 
+class Reach(NamedTuple):
+    """How a recipient can be reached.
 
-def reach_of(stored: StoredRecipient) -> Reach:
-    """How a stored recipient can be reached, should a notification give nothing of its own."""
-    devices = tuple(Target(_PUSH, device.token, device.platform, i) for i, device in enumerate(stored.devices))
-    targets = (_one(_EMAIL, stored.email), _one(_SMS, stored.phone), devices, _one(_IN_APP, stored.recipient_id))
-    return _reach(targets, stored.language)
+    Attributes:
+        available: mask of the channels that have an address.
+        language: "" if none is known.
+        targets: where a message goes, by channel - 1: one target, for push one per device, none without an address.
+    """
+
+    available: int
+    language: str
+    targets: tuple[tuple[Target, ...], ...]
 
 
 def given_mask(record: Record) -> int:
@@ -37,26 +43,24 @@ def must_look_up(record: Record) -> bool:
     return not (can_do_without(record) and record.channel and record.language)
 
 
-def reach(record: Record, stored: Reach | None) -> Reach:
+def reach(record: Record, stored: Contact | None) -> Reach:
     """What is known of the recipient of `record`; `stored` is None if nobody has its id or it has none."""
-    given = (_one(_EMAIL, record.email), _one(_SMS, record.phone), _devices(record), _one(_IN_APP, record.recipient_id))
-    if stored is None:
-        return _reach(given, record.language)
-    targets = tuple(mine or theirs for mine, theirs in zip(given, stored.targets, strict=True))
-    return _reach(targets, record.language or stored.language)
-
-
-def _reach(targets: tuple[tuple[Target, ...], ...], language: str) -> Reach:
-    email, sms, push, in_app = targets
-    available = (EMAIL if email else 0) | (SMS if sms else 0) | (PUSH if push else 0) | (IN_APP if in_app else 0)
-    return Reach(available, language, targets)
+    id_, email, phone, devices, language = stored or ("", "", "", "", "")
+    targets = (
+        _one(_EMAIL, record.email or email),
+        _one(_SMS, record.phone or phone),
+        _devices(record.devices) or _devices(devices),
+        _one(_IN_APP, record.recipient_id or id_),
+    )
+    available = sum(channel.mask for channel, known in zip(Channel, targets, strict=True) if known)
+    return Reach(available, record.language or language, targets)
 
 
 def _one(channel: int, address: str) -> tuple[Target, ...]:
-    return (Target(channel, address),) if address else NOWHERE
+    return (Target(channel, address),) if address else ()
 
 
-def _devices(record: Record) -> tuple[Target, ...]:
-    if not record.devices:
-        return NOWHERE
-    return tuple(Target(_PUSH, token, platform, i) for i, (platform, token) in enumerate(orjson.loads(record.devices)))
+def _devices(known: bytes | str) -> tuple[Target, ...]:
+    """Targets of devices as records and contacts have them: JSON, [[platform, token], ...]."""
+    pairs = orjson.loads(known) if known else ()
+    return tuple(Target(_PUSH, token, platform, i) for i, (platform, token) in enumerate(pairs))

@@ -20,7 +20,7 @@ from dispatcher.forward import Outbox
 from dispatcher.people import People
 from dispatcher.reach import can_do_without, must_look_up
 from dispatcher.templates import Template, TemplateKey, Templates
-from fastpath import Plan, Reach, Record, pack_frame, unpack_frame
+from fastpath import Contact, Plan, Record, pack_frame, unpack_frame
 
 STATION = "dispatcher"
 AWAY_MS = 5_000  # a notification that needs the ledger while it is away is looked at again after this
@@ -110,14 +110,14 @@ class DispatcherHandler:
                 hand.plans[i] = plan or self._plan_one(hand.records[i], people, templates, now_ms)
 
     def _plan_one(
-        self, record: Record, people: dict[str, Reach | None], templates: dict[TemplateKey, Template | None], now_ms: int
+        self, record: Record, people: dict[str, Contact | None], templates: dict[TemplateKey, Template | None], now_ms: int
     ) -> Plan | None:
         if record.expires_ms and record.expires_ms <= now_ms:
             return self._decider.expired(record)
         key = (record.template, record.version)
         if key not in templates:
             return None
-        stored: Reach | None = None
+        stored: Contact | None = None
         standing = "given"
         if must_look_up(record):
             if record.recipient_id in people:

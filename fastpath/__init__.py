@@ -5,7 +5,7 @@ The choice is made here and only here, for all modules at once; whether a twin i
 """
 
 from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
-from fastpath.values import Checks, Course, Letter, Plan, Reach, Refusal, Route, Rule, Target, Terms, Way
+from fastpath.values import Checks, Contact, Course, Letter, Plan, Refusal, Route, Rule, Target, Terms, Way
 
 try:
     from fastpath.batches import by_priority, join_messages, pack_acknowledgement, pack_frames, pack_result, pack_results
@@ -53,6 +53,7 @@ __all__ = [
     "Checks",
     "Claims",
     "Compiled",
+    "Contact",
     "Course",
     "FrameError",
     "Letter",
@@ -60,7 +61,6 @@ __all__ = [
     "Outgoing",
     "Plan",
     "Planner",
-    "Reach",
     "Reader",
     "Record",
     "Refusal",

@@ -14,7 +14,7 @@ from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read
 from fastpath.router import Router
 from fastpath.rows import RowPacker
 from fastpath.structs import read_struct
-from fastpath.values import Checks, Course, Letter, Plan, Reach, Refusal, Route, Rule, Target, Terms, Way
+from fastpath.values import Checks, Contact, Course, Letter, Plan, Refusal, Route, Rule, Target, Terms, Way
 
 NATIVE: bool
 WHY: str
@@ -25,6 +25,7 @@ __all__ = [
     "Checks",
     "Claims",
     "Compiled",
+    "Contact",
     "Course",
     "FrameError",
     "Letter",
@@ -32,7 +33,6 @@ __all__ = [
     "Outgoing",
     "Plan",
     "Planner",
-    "Reach",
     "Reader",
     "Record",
     "Refusal",

@@ -5,13 +5,13 @@ from typing import Any, final
 
 from fastpath.records import Record
 from fastpath.render import RenderCache
-from fastpath.values import Course, Plan, Reach
+from fastpath.values import Contact, Course, Plan
 
 @final
 class Planner:
     def __init__(
         self,
-        people: dict[str, tuple[Reach | None, int]],
+        people: dict[str, tuple[Contact | None, int]],
         templates: dict[tuple[str, int], tuple[Any, int]],
         course: Callable[[Record, Any, int, str, str], Course | None],
         renders: RenderCache,

@@ -18,6 +18,8 @@ from fastpath.records cimport KIND, Record, get_u32, get_u64, text_of
 from fastpath.render cimport Compiled, RenderCache
 from fastpath.slots cimport *
 
+from orjson import loads
+
 from fastpath.errors import FrameError, RenderFailed, VariableMissing
 from fastpath.values import COURSES_MAX, Letter, Plan, Target
 
@@ -32,6 +34,7 @@ cdef enum:
     IN_APP = 4
     EMAIL_MASK = 1
     SMS_MASK = 2
+    PUSH_MASK = 4
     IN_APP_MASK = 8
 
 cdef Py_ssize_t _COURSES_MAX = COURSES_MAX
@@ -71,7 +74,7 @@ cdef class Planner:
                 stored = _fresh(self._people, _str(record, N_RECIPIENT), now_ms)
                 if stored is None:
                     return None
-                available = item(stored, REACH_AVAILABLE)
+                available = _stored(stored)
             available |= _given(record) | (IN_APP_MASK if _size(record, N_RECIPIENT) else 0)
             course = self._decided(record, template, available, stored)
             return None if course is None else self._write(record, course, stored)
@@ -117,7 +120,7 @@ cdef class Planner:
         cdef PyObject *found
         cdef dict courses = template.courses
         if stored is not None and not size:
-            language = PyUnicode_AsUTF8AndSize(item(stored, REACH_LANGUAGE), &size)
+            language = PyUnicode_AsUTF8AndSize(item(stored, CONTACT_LANGUAGE), &size)
         if size > WHOM_MAX or type_size > WHOM_MAX:
             return None
         key[0], key[1] = record._start[PRIORITY], record._start[KLASS]
@@ -153,6 +156,13 @@ cdef inline int _given(Record record) noexcept:
     return (EMAIL_MASK if _size(record, N_EMAIL) else 0) | (SMS_MASK if _size(record, N_PHONE) else 0)
 
 
+cdef int _stored(object contact) except -1:
+    """Mask of the channels that a stored recipient has an address for."""
+    cdef int mask = IN_APP_MASK if item(contact, CONTACT_ID) else 0
+    mask |= (EMAIL_MASK if item(contact, CONTACT_EMAIL) else 0) | (SMS_MASK if item(contact, CONTACT_PHONE) else 0)
+    return mask | (PUSH_MASK if item(contact, CONTACT_DEVICES) else 0)
+
+
 cdef bint _must_look_up(Record record) noexcept:
     cdef int given = _given(record), asked = record._start[CHANNEL]
     if not _size(record, N_RECIPIENT):
@@ -169,13 +179,19 @@ cdef object _fresh(dict kept, object key, long long now_ms):
 
 
 cdef object _targets(Record record, int channel, object stored):
-    if channel == EMAIL and _size(record, N_EMAIL):
-        return (Target(EMAIL, _str(record, N_EMAIL)),)
-    if channel == SMS and _size(record, N_PHONE):
-        return (Target(SMS, _str(record, N_PHONE)),)
-    if stored is not None:
-        return item(item(stored, REACH_TARGETS), channel - 1)
-    return (Target(IN_APP, _str(record, N_RECIPIENT)),)
+    """Where a message goes on a channel that there is an address for: what was given comes before what is stored."""
+    if channel == EMAIL:
+        return (_target(EMAIL, _str(record, N_EMAIL) if _size(record, N_EMAIL) else item(stored, CONTACT_EMAIL)),)
+    if channel == SMS:
+        return (_target(SMS, _str(record, N_PHONE) if _size(record, N_PHONE) else item(stored, CONTACT_PHONE)),)
+    if channel == PUSH:
+        known = enumerate(loads(item(stored, CONTACT_DEVICES)))
+        return tuple([Target(PUSH, token, platform, index) for index, (platform, token) in known])
+    return (_target(IN_APP, _str(record, N_RECIPIENT)),)
+
+
+cdef object _target(int channel, object address):
+    return _made(Target, (channel, address, 0, 0))
 
 
 cdef object _made(object kind, tuple values):

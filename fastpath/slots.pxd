@@ -1,5 +1,5 @@
 # Where native modules find fields without a Python call: of records by offset in the header and index of the string, of the
-# named tuples of fastpath/values.py by position. fastpath/forward.pyx checks the former against fastpath/layout.py.
+# tuples of fastpath/values.py by position. fastpath/forward.pyx checks the former against fastpath/layout.py.
 
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
@@ -57,14 +57,16 @@ cdef enum:  # strings of an outcome
     O_REASON = 9
     O_VERDICTS = 10
 
-cdef enum:  # named tuples
+cdef enum:  # tuples
     TARGET_CHANNEL = 0
     TARGET_ADDRESS = 1
     TARGET_PLATFORM = 2
     TARGET_DEVICE = 3
-    REACH_AVAILABLE = 0
-    REACH_LANGUAGE = 1
-    REACH_TARGETS = 2
+    CONTACT_ID = 0
+    CONTACT_EMAIL = 1
+    CONTACT_PHONE = 2
+    CONTACT_DEVICES = 3
+    CONTACT_LANGUAGE = 4
     LETTER_TARGET = 0
     LETTER_LANGUAGE = 1
     LETTER_CONTENT = 2

@@ -5,7 +5,7 @@ Native modules read the named tuples by position.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 REQUESTED = "requested"  # Route.rule where the caller named the channels
 UNMATCHED = "unmatched"  # Route.rule where no rule matched
@@ -14,6 +14,10 @@ COURSES_MAX = 4_096  # courses remembered for a template: types and languages co
 ENTRY_OVERHEAD = 256  # bytes that an entry of a render cache costs beside its data and content
 MARK_BYTES = 112  # of a mark and its value in UTF-8: what is longer is not remembered by a LocalFilter
 SIGHTS = 65_536  # inputs seen once that a render cache knows again, about; a power of two
+
+# How a recipient is reached: id, e-mail address, phone (E.164), devices (JSON, [[platform, token], ...]), language; "" for what
+# is not known. A plain tuple of strings, as a dispatcher keeps hundreds of thousands: the garbage collector leaves it alone.
+Contact: TypeAlias = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,20 +98,6 @@ class Target(NamedTuple):
     address: str
     platform: int = 0
     device: int = 0
-
-
-class Reach(NamedTuple):
-    """How a recipient can be reached.
-
-    Attributes:
-        available: mask of the channels that have an address.
-        language: "" if none is known.
-        targets: where a message goes, by channel - 1: one target, for push one per device, none without an address.
-    """
-
-    available: int
-    language: str
-    targets: tuple[tuple[Target, ...], ...]
 
 
 class Letter(NamedTuple):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core.model import Platform
+from fastpath import Contact
+from ledger.arrays import texts
 from ledger.database import Database, Row, to_json
 from ledger.sql import load
 from ledger.values import StoredDevice, StoredRecipient
@@ -35,6 +37,10 @@ class RecipientStore:
         if not ids:
             return {}
         return {row[0]: _recipient(row) for row in await self._database.fetch(_SQL["fetch"], {"ids": list(ids)})}
+
+    async def contacts(self, ids: Sequence[str]) -> list[Contact]:
+        """How the known ones of these recipients are reached, in any order; for a dispatcher, which asks for every message."""
+        return await self._database.fetch(_SQL["contacts"], {"ids": texts(ids)}) if ids else []
 
 
 def _recipient(row: Row) -> StoredRecipient:

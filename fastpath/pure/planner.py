@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from fastpath.errors import FrameError, RenderFailed, VariableMissing
 from fastpath.layout import NOTIFICATION
 from fastpath.pure.records import Record
 from fastpath.pure.render import RenderCache
-from fastpath.values import COURSES_MAX, Course, Letter, Plan, Reach, Target
+from fastpath.values import COURSES_MAX, Contact, Course, Letter, Plan, Target
 
-EMAIL, SMS, IN_APP = 1, 2, 4  # channels of core.model
-EMAIL_MASK, SMS_MASK, IN_APP_MASK = 1, 2, 8
+EMAIL, SMS, PUSH, IN_APP = 1, 2, 3, 4  # channels of core.model
+MASKS = EMAIL_MASK, SMS_MASK, PUSH_MASK, IN_APP_MASK = 1, 2, 4, 8
 TEXT_MAX = 255  # bytes of a language, a type, a template's name that decisions are remembered for
 
 
@@ -18,7 +20,7 @@ class Planner:
     """Plans notifications whose recipient and template are known, and of which nothing is refused.
 
     Args:
-        people: what is kept of recipients: id -> (reach, None if nobody has the id; fresh until, ms). Only read.
+        people: what is kept of recipients: id -> (contact, None if nobody has the id; fresh until, ms). Only read.
         templates: what is kept of templates: (name, version) -> (template, None if nobody has it; fresh until, ms). A
             template is an object with a dict `courses`, in which this class remembers.
         course: decides: (record, template, mask of the channels with an address, language wished for, "given" or "stored":
@@ -29,7 +31,7 @@ class Planner:
 
     def __init__(
         self,
-        people: dict[str, tuple[Reach | None, int]],
+        people: dict[str, tuple[Contact | None, int]],
         templates: dict[tuple[str, int], tuple[Any, int]],
         course: Callable[[Record, Any, int, str, str], Course | None],
         renders: RenderCache,
@@ -60,16 +62,16 @@ class Planner:
         except (FrameError, VariableMissing, RenderFailed):
             return None
 
-    def _write(self, record: Record, course: Course, stored: Reach | None) -> Plan:
+    def _write(self, record: Record, course: Course, stored: Contact | None) -> Plan:
         letters: list[Letter] = []
         for way in course.ways:
             content = self._renders.render(way.key, way.compiled, record.data or b"{}")
             letters += [Letter(to, way.language, content, way.verdicts) for to in _targets(record, way.channel, stored)]
         return Plan(tuple(letters), (), course.version)
 
-    def _decided(self, record: Record, template: Any, stored: Reach | None) -> Course | None:
-        available = (stored.available if stored else 0) | _given(record) | (IN_APP_MASK if record.recipient_id else 0)
-        language = record.language or (stored.language if stored else "")
+    def _decided(self, record: Record, template: Any, stored: Contact | None) -> Course | None:
+        available = (_stored(stored) if stored else 0) | _given(record) | (IN_APP_MASK if record.recipient_id else 0)
+        language = record.language or (stored[4] if stored else "")
         if any(len(text.encode()) > TEXT_MAX for text in (language, record.type, record.template)):
             return None
         key = (record.priority, record.klass, record.channel, available, stored is None, language, record.type)
@@ -86,6 +88,11 @@ def _given(record: Record) -> int:
     return (EMAIL_MASK if record.email else 0) | (SMS_MASK if record.phone else 0)
 
 
+def _stored(contact: Contact) -> int:
+    """Mask of the channels that a stored recipient has an address for."""
+    return sum(mask for mask, known in zip(MASKS, (*contact[1:4], contact[0]), strict=True) if known)
+
+
 def _must_look_up(record: Record) -> bool:
     """True if the recipient store may know something that the notification needs and was not given."""
     given, asked = _given(record), record.channel
@@ -99,11 +106,13 @@ def _fresh(kept: dict[Any, tuple[Any, int]], key: object, now_ms: int) -> Any:
     return value if fresh_until > now_ms else None
 
 
-def _targets(record: Record, channel: int, stored: Reach | None) -> tuple[Target, ...]:
-    if channel == EMAIL and record.email:
-        return (Target(EMAIL, record.email),)
-    if channel == SMS and record.phone:
-        return (Target(SMS, record.phone),)
-    if stored is not None:
-        return stored.targets[channel - 1]
+def _targets(record: Record, channel: int, stored: Contact | None) -> tuple[Target, ...]:
+    """Where a message goes on a channel that there is an address for: what was given comes before what is stored."""
+    _, email, phone, devices, _ = stored or ("", "", "", "[]", "")
+    if channel == EMAIL:
+        return (Target(EMAIL, record.email or email),)
+    if channel == SMS:
+        return (Target(SMS, record.phone or phone),)
+    if channel == PUSH:
+        return tuple(Target(PUSH, token, platform, i) for i, (platform, token) in enumerate(orjson.loads(devices)))
     return (Target(IN_APP, record.recipient_id),)

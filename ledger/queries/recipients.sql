@@ -16,3 +16,8 @@ returning (extract(epoch from updated_at) * 1000)::bigint;
 select recipient_id, email, phone, devices, language, timezone, (extract(epoch from updated_at) * 1000)::bigint
 from recipients
 where recipient_id = any(%(ids)s);
+
+-- name: contacts
+select recipient_id, email, phone, case when devices = '[]' then '' else devices::text end, language
+from recipients
+where recipient_id = any(%(ids)s);

@@ -21,6 +21,7 @@ from dispatcher.station import AWAY_MS, DispatcherHandler
 from dispatcher.templates import Templates
 from fastpath import (
     Claims,
+    Contact,
     Letter,
     LocalFilter,
     Plan,
@@ -46,9 +47,9 @@ class Switch:
         self.ledger = ledger
         self.away = False
 
-    async def recipients(self, ids: Sequence[str]) -> dict[str, StoredRecipient]:
+    async def recipients(self, ids: Sequence[str]) -> list[Contact]:
         self._check()
-        return await self.ledger.recipients.fetch(ids)
+        return await self.ledger.recipients.contacts(ids)
 
     async def template(self, name: str, version: int) -> StoredTemplate | None:
         self._check()

@@ -81,7 +81,7 @@ async def test_a_traced_notification_has_a_span_that_the_sender_goes_on_from(sto
     await ledger.templates.put(ORDER)
     await ledger.recipients.upsert(ADA)
     handler = DispatcherHandler(
-        People(ledger.recipients.fetch), Templates(ledger.templates.get), Decider(RenderCache(1 << 20)), Dedupe(Marks(store))
+        People(ledger.recipients.contacts), Templates(ledger.templates.get), Decider(RenderCache(1 << 20)), Dedupe(Marks(store))
     )
     exporter = InMemorySpanExporter()
     provider = TracerProvider()

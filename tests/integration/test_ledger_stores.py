@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 
+import orjson
 import pytest
 
 from core.ids import partition_of
@@ -106,6 +107,18 @@ async def test_fetch_answers_for_a_batch(ledger: Ledger) -> None:
         await ledger.recipients.upsert(StoredRecipient(name))
     assert set(await ledger.recipients.fetch(["bob", "nobody", "ada", "ada", "x\0y", ""])) == {"ada", "bob"}
     assert await ledger.recipients.fetch([]) == {}
+
+
+async def test_contacts_are_what_a_message_needs(ledger: Ledger) -> None:
+    await ledger.recipients.upsert(ADA)
+    await ledger.recipients.upsert(StoredRecipient("bob"))
+    found = {contact[0]: contact for contact in await ledger.recipients.contacts(["bob", "nobody", "ada", "ada", "x\0y", ""])}
+    assert found.keys() == {"ada", "bob"}
+    assert found["bob"] == ("bob", "", "", "", "")
+    assert type(found["bob"]) is tuple, "of plain tuples of strings the garbage collector keeps no account"
+    assert (*found["ada"][1:3], found["ada"][4]) == (ADA.email, ADA.phone, ADA.language)
+    assert orjson.loads(found["ada"][3]) == [[device.platform, device.token] for device in ADA.devices]
+    assert await ledger.recipients.contacts([]) == []
 
 
 # API keys -----------------------------------------------------------------------------------------------------------------

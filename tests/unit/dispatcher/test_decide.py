@@ -9,11 +9,10 @@ from core import verdicts
 from core.model import Channel, Class, Part, Platform, Priority, Status
 from core.verdicts import Verdict
 from dispatcher.decide import Decider, explain
-from dispatcher.reach import reach_of
 from dispatcher.templates import Template
 from fastpath import Letter, Plan, Refusal, RenderCache, Rule, Target, unpack_parts
 from ledger.values import StoredRecipient, StoredTemplate, TemplateContent
-from tests.unit.dispatcher.values import ADA, ORDER, notification
+from tests.unit.dispatcher.values import ADA, ORDER, contact, notification
 
 EMAIL, SMS, PUSH, IN_APP = Channel
 NOBODY = StoredRecipient(recipient_id="ada")
@@ -29,7 +28,7 @@ def plan(
     found = Template(template) if template else None
     return Decider(RenderCache(1 << 20)).plan(
         notification(*channels, **f),
-        reach_of(stored) if stored else None,
+        contact(stored) if stored else None,
         found,
         standing or ("stored" if stored else "unknown"),
     )
@@ -97,7 +96,7 @@ def test_without_a_wish_the_rules_choose(priority: int, klass: int, stored: Stor
 
 def test_an_operators_rule_comes_first() -> None:
     rule = Rule(name="codes", types=("order*",), channels=(SMS, EMAIL), mode="all")
-    made = Decider(RenderCache(1 << 20), [rule]).plan(notification(), reach_of(ADA), Template(ORDER), "stored")
+    made = Decider(RenderCache(1 << 20), [rule]).plan(notification(), contact(ADA), Template(ORDER), "stored")
     assert [target.channel for target in targets(made)] == [SMS, EMAIL]
     assert ("route", "sms,email", "codes") in looked(made.letters[0])
 
@@ -183,7 +182,7 @@ def test_a_template_that_fails_does_so_on_its_channel_only() -> None:
 def test_equal_inputs_are_not_rendered_again_and_again() -> None:
     renders = RenderCache(1 << 20)
     decider, template = Decider(renders), Template(ORDER)
-    made = [decider.plan(notification(EMAIL), reach_of(ADA), template, "stored") for _ in range(3)]
+    made = [decider.plan(notification(EMAIL), contact(ADA), template, "stored") for _ in range(3)]
     assert renders.stats()[:2] == (1, 2)  # the second sight is kept
     assert made[0].letters[0].content == made[2].letters[0].content
     assert explain(("a", "b", "c")) is explain(("a", "b", "c"))
@@ -206,7 +205,7 @@ def test_what_is_late_is_expired_on_every_channel_asked_for() -> None:
 def test_a_duplicate_is_suppressed_where_it_would_have_gone_and_names_the_first() -> None:
     record = notification(PUSH, SMS, extra=3600)
     decider = Decider(RenderCache(1 << 20))
-    made = decider.duplicate(record, decider.plan(record, reach_of(ADA), Template(ORDER), "stored"), "018f-first")
+    made = decider.duplicate(record, decider.plan(record, contact(ADA), Template(ORDER), "stored"), "018f-first")
     assert made.letters == ()
     assert [(r.channel, r.device, r.rule) for r in made.refusals] == [
         (SMS, 0, "duplicate"),

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from core.model import Channel, Class, Part, Priority
 from dispatcher.decide import Decider
-from dispatcher.reach import must_look_up, reach_of
+from dispatcher.reach import must_look_up
 from dispatcher.templates import Template
-from fastpath import Plan, Reach, Record, RenderCache, Rule
+from fastpath import Contact, Plan, Record, RenderCache, Rule
 from ledger.values import StoredRecipient, StoredTemplate, TemplateContent
-from tests.unit.dispatcher.values import ADA, NOW, ORDER, notification
+from tests.unit.dispatcher.values import ADA, NOW, ORDER, contact, notification
 
 EMAIL, SMS, PUSH, IN_APP = Channel
 FRESH = NOW + 1
@@ -28,10 +28,10 @@ TEMPLATES = {
     ("sms", 3): Template(StoredTemplate("sms", "en", (), ORDER.contents[2:3], version=3)),
 }
 PEOPLE = {
-    "ada": reach_of(ADA),
-    "eve": reach_of(StoredRecipient("eve", email="eve@example.com", language="pl")),
-    "bob": reach_of(StoredRecipient("bob", phone="+48", devices=ADA.devices[:1])),
-    "nil": reach_of(StoredRecipient("nil")),
+    "ada": contact(ADA),
+    "eve": contact(StoredRecipient("eve", email="eve@example.com", language="pl")),
+    "bob": contact(StoredRecipient("bob", phone="+48", devices=ADA.devices[:1])),
+    "nil": contact(StoredRecipient("nil")),
 }
 RULES = [Rule(name="codes", types=("code*",), channels=(SMS, EMAIL, IN_APP), mode="all")]
 
@@ -58,13 +58,13 @@ def long_way(decider: Decider, record: Record) -> Plan:
     """As dispatcher/station.py has it decided."""
     if record.expires_ms and record.expires_ms <= NOW:
         return decider.expired(record)
-    stored: Reach | None = PEOPLE.get(record.recipient_id) if must_look_up(record) else None
+    stored: Contact | None = PEOPLE.get(record.recipient_id) if must_look_up(record) else None
     standing = "given" if not must_look_up(record) else "stored" if stored else "unknown"
     return decider.plan(record, stored, TEMPLATES.get((record.template, record.version)), standing)
 
 
 def short_cut(decider: Decider, records: list[Record]) -> tuple[list[Plan | None], list[int]]:
-    people: dict[str, tuple[Reach | None, int]] = {"unheard-of": (None, FRESH)}
+    people: dict[str, tuple[Contact | None, int]] = {"unheard-of": (None, FRESH)}
     people |= {name: (known, FRESH) for name, known in PEOPLE.items()}
     templates: dict[tuple[str, int], tuple[Template | None, int]] = {("unheard-of", 3): (None, FRESH)}
     templates |= {key: (template, FRESH) for key, template in TEMPLATES.items()}
@@ -108,7 +108,7 @@ def test_the_usual_needs_no_long_way(fields: dict[str, Any]) -> None:
 def test_a_new_version_is_decided_anew() -> None:
     """What was decided hangs on the template that it was decided for."""
     decider, record = Decider(RenderCache(1 << 20)), notification(SMS, version=0)
-    people: dict[str, tuple[Reach | None, int]] = {"ada": (PEOPLE["ada"], FRESH)}
+    people: dict[str, tuple[Contact | None, int]] = {"ada": (PEOPLE["ada"], FRESH)}
     templates: dict[tuple[str, int], tuple[Template | None, int]] = {("order", 0): (Template(ORDER), FRESH)}
     planner = decider.planner(people, templates)
     ((first,), _) = planner.plan([record], NOW)

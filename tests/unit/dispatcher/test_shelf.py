@@ -9,10 +9,10 @@ from core import shelf
 from core.clock import ManualClock
 from core.errors import LedgerUnavailable
 from dispatcher.people import FRESH_MS, UNKNOWN_MS, People
-from dispatcher.reach import reach_of
 from dispatcher.templates import Templates
+from fastpath import Contact
 from ledger.values import StoredRecipient, StoredTemplate
-from tests.unit.dispatcher.values import ADA, ORDER
+from tests.unit.dispatcher.values import ADA, ORDER, contact
 
 BOB = StoredRecipient("bob", email="bob@example.com")
 
@@ -27,9 +27,9 @@ class Store:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def fetch(self, ids: Sequence[str]) -> dict[str, StoredRecipient]:
+    async def fetch(self, ids: Sequence[str]) -> list[Contact]:
         self.asked.append(sorted(ids))
-        found = {i: self.known[i] for i in ids if i in self.known}
+        found = [contact(self.known[i]) for i in ids if i in self.known]
         await self.gate.wait()
         if self.away:
             raise LedgerUnavailable("PostgreSQL is away")
@@ -39,8 +39,8 @@ class Store:
 async def test_one_fetch_for_what_is_missing() -> None:
     store, clock = Store(ADA, BOB), ManualClock()
     people = People(store.fetch, clock=clock)
-    assert await people.resolve(["ada", "ada", "eve"]) == {"ada": reach_of(ADA), "eve": None}
-    assert await people.resolve(["ada", "bob", "eve"]) == {"ada": reach_of(ADA), "bob": reach_of(BOB), "eve": None}
+    assert await people.resolve(["ada", "ada", "eve"]) == {"ada": contact(ADA), "eve": None}
+    assert await people.resolve(["ada", "bob", "eve"]) == {"ada": contact(ADA), "bob": contact(BOB), "eve": None}
     assert store.asked == [["ada", "eve"], ["bob"]]
 
 
@@ -56,7 +56,7 @@ async def test_nobody_is_believed_for_less_time_than_somebody() -> None:
     await people.resolve(["ada", "bob"])
     clock.advance(UNKNOWN_MS)
     store.known["bob"] = BOB
-    assert (await people.resolve(["ada", "bob"]))["bob"] == reach_of(BOB)
+    assert (await people.resolve(["ada", "bob"]))["bob"] == contact(BOB)
     clock.advance(FRESH_MS)
     await people.resolve(["ada"])
     assert store.asked == [["ada", "bob"], ["bob"], ["ada"]]
@@ -69,7 +69,7 @@ async def test_what_changed_is_fetched_again() -> None:
     store.known["bob"] = StoredRecipient("bob", email="new@example.com")
     people.forget("bob")
     found = await people.resolve(["bob"])
-    assert found["bob"] == reach_of(store.known["bob"])
+    assert found["bob"] == contact(store.known["bob"])
 
 
 async def test_a_change_during_a_fetch_is_not_overwritten_by_it() -> None:
@@ -82,8 +82,8 @@ async def test_a_change_during_a_fetch_is_not_overwritten_by_it() -> None:
     store.known["bob"] = StoredRecipient("bob", email="new@example.com")
     people.forget("bob")
     store.gate.set()
-    assert await fetching == {"bob": reach_of(BOB)}
-    assert (await people.resolve(["bob"]))["bob"] == reach_of(store.known["bob"])
+    assert await fetching == {"bob": contact(BOB)}
+    assert (await people.resolve(["bob"]))["bob"] == contact(store.known["bob"])
 
 
 async def test_stale_answers_and_a_pause_while_the_ledger_is_away() -> None:
@@ -92,12 +92,12 @@ async def test_stale_answers_and_a_pause_while_the_ledger_is_away() -> None:
     await people.resolve(["ada"])
     store.away = True
     clock.advance(FRESH_MS)
-    assert await people.resolve(["ada", "bob"]) == {"ada": reach_of(ADA)}
-    assert await people.resolve(["ada", "bob"]) == {"ada": reach_of(ADA)}
+    assert await people.resolve(["ada", "bob"]) == {"ada": contact(ADA)}
+    assert await people.resolve(["ada", "bob"]) == {"ada": contact(ADA)}
     assert len(store.asked) == 2, "it is not asked again at once"
     store.away = False
     clock.advance(shelf.PAUSE_MS)
-    assert await people.resolve(["ada", "bob"]) == {"ada": reach_of(ADA), "bob": None}
+    assert await people.resolve(["ada", "bob"]) == {"ada": contact(ADA), "bob": None}
 
 
 async def test_a_ledger_that_hangs_counts_as_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import orjson
 
 from core.ids import new_id
 from core.model import Channel, Class, Part, Platform, Priority
-from fastpath import Record, record
+from fastpath import Contact, Record, record
 from fastpath.layout import NOTIFICATION
 from ledger.values import StoredDevice, StoredRecipient, StoredTemplate, TemplateContent
 
@@ -37,6 +37,12 @@ ORDER = StoredTemplate(
         TemplateContent(Channel.IN_APP, "en", {Part.TITLE: "Order", Part.BODY: "{{ id }}", Part.ACTION: "/orders/{{ id }}"}),
     ),
 )
+
+
+def contact(stored: StoredRecipient) -> Contact:
+    """What the ledger tells a dispatcher of a recipient."""
+    devices = orjson.dumps([[device.platform, device.token] for device in stored.devices]).decode() if stored.devices else ""
+    return (stored.recipient_id, stored.email, stored.phone, devices, stored.language)
 
 
 def notification(*channels: Channel, **fields: Any) -> Record:

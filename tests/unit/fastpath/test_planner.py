@@ -8,14 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastpath import layout
-from fastpath.values import COURSES_MAX, Course, Letter, Plan, Reach, Target, Way
+from fastpath.values import COURSES_MAX, Course, Letter, Plan, Target, Way
 from tests.unit.fastpath.twins import ID, NATIVE, PURE, THOROUGH, Implementation, fields
 
-ADA = Reach(
-    0b1111,
-    "de",
-    ((Target(1, "a@b.c"),), (Target(2, "+49"),), (Target(3, "t", 1, 0), Target(3, "u", 2, 1)), (Target(4, "ada"),)),
-)
+ADA = ("ada", "a@b.c", "+49", '[[1,"t"],[2,"u"]]', "de")
+TARGETS = ((Target(1, "a@b.c"),), (Target(2, "+49"),), (Target(3, "t", 1, 0), Target(3, "u", 2, 1)), (Target(4, "ada"),))
 NOW = 1000
 
 
@@ -61,9 +58,7 @@ def targets(plan: Any) -> list[Target]:
 def test_a_letter_on_each_way_to_each_target(desk: Desk) -> None:
     plan = desk.plan(channel=0b1101)
     content = desk.fast.records.pack_parts([(3, b"A1")])
-    assert plan == Plan(
-        tuple(Letter(target, "de", content, b"stored de") for c in (0, 2, 3) for target in ADA.targets[c]), (), 7
-    )
+    assert plan == Plan(tuple(Letter(target, "de", content, b"stored de") for c in (0, 2, 3) for target in TARGETS[c]), (), 7)
     assert type(plan) is Plan
     assert all(type(letter) is Letter for letter in plan.letters)
 
@@ -81,7 +76,7 @@ def test_what_was_decided_is_not_asked_again(desk: Desk) -> None:
     "changed", [{"priority": 1}, {"klass": 1}, {"channel": 2}, {"type": "u"}, {"language": "fr"}, {"recipient_id": "eve"}]
 )
 def test_all_that_a_decision_depends_on_is_asked_about(desk: Desk, changed: dict[str, Any]) -> None:
-    desk.people["eve"] = (ADA._replace(available=3), NOW + 1)
+    desk.people["eve"] = (("eve", *ADA[1:3], "", "de"), NOW + 1)
     desk.plan()
     desk.plan(**changed)
     assert len(desk.asked) == 2
@@ -100,8 +95,8 @@ def test_what_is_remembered_is_bounded(desk: Desk) -> None:
 
 
 def test_given_addresses_come_first(desk: Desk) -> None:
-    assert targets(desk.plan(channel=0b1011, email="given", phone="")) == [Target(1, "given"), *ADA.targets[1], *ADA.targets[3]]
-    assert targets(desk.plan(channel=0b1011, phone="+1")) == [*ADA.targets[0], Target(2, "+1"), *ADA.targets[3]]
+    assert targets(desk.plan(channel=0b1011, email="given", phone="")) == [Target(1, "given"), *TARGETS[1], *TARGETS[3]]
+    assert targets(desk.plan(channel=0b1011, phone="+1")) == [*TARGETS[0], Target(2, "+1"), *TARGETS[3]]
 
 
 def test_what_was_given_may_suffice(desk: Desk) -> None:
@@ -156,7 +151,7 @@ def test_text_that_is_not_utf_8_is_handed_back(fast: Implementation, name: str) 
     assert desk.planner.plan([damaged], NOW) == ([None], [0])
 
 
-@pytest.mark.parametrize("kept", [(), (ADA,), (Reach(1, "de", ()), NOW + 1), ((), NOW + 1), ("ada", NOW + 1)])
+@pytest.mark.parametrize("kept", [(), (ADA,), (ADA[:4], NOW + 1), ((), NOW + 1), ("ada", NOW + 1)])
 def test_damaged_shelves_raise_and_read_nothing_beyond(kept: Any) -> None:
     desk = Desk(NATIVE)
     desk.people["ada"] = kept
