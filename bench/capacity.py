@@ -24,6 +24,7 @@ CHANNELS = ("email", "sms", "push", "in_app")
 SPOKEN = {"email": ("email",), "sms": ("sms",), "push": ("fcm", "apns")}  # cases of bench.providers; of pushes half by each
 SERVERS = ("valkey", "postgresql")
 KEY_MARKS = 2  # of a notification with an idempotency key: the gateway's, 24 hours, and the dispatcher's, 25
+LOOK_UP = ("dispatcher", "postgresql")  # who works when the dispatcher does not know a recipient
 APART = ("bench", "sandbox")  # the load generator and the providers are no part of a deployment
 
 
@@ -34,6 +35,7 @@ class Costs:
     Attributes:
         cpu_us: by process ("gateway", "dispatcher", "sender", "ledger", "valkey", "postgresql"), microseconds; of a sender
             what it takes to hand over to a provider in its own process.
+        stranger_us: by process, what comes on top for a recipient that the dispatcher must look up, microseconds.
         provider_us: by channel, microseconds of a sender for a message that goes to a provider over the network.
         queued_bytes: in Redis while it waits.
         mark_bytes: in Redis for each mark (idempotency key or content within its dedupe window).
@@ -42,6 +44,7 @@ class Costs:
     """
 
     cpu_us: Mapping[str, float]
+    stranger_us: Mapping[str, float]
     queued_bytes: float
     mark_bytes: float
     delivery_bytes: float
@@ -61,6 +64,7 @@ class Demand:
         keep_days: how long PostgreSQL keeps deliveries.
         outage_s: how long a peak's worth is to be kept while no provider answers.
         keyed: share of notifications with an idempotency key.
+        strangers: share to recipients that had none in the last minute: a campaign's all, a conversation's few.
         shares: of each channel.
     """
 
@@ -70,6 +74,7 @@ class Demand:
     keep_days: float
     outage_s: float
     keyed: float
+    strangers: float
     shares: Mapping[str, float]
 
 
@@ -99,8 +104,10 @@ def costs_of(pipeline: Mapping[str, Any], backlog: Mapping[str, Any], providers:
             cpu_us[kind] = cpu_us.get(kind, 0.0) + us["median"]
     largest = backlog[str(max(int(size) for size in backlog if size.isdigit()))]
     postgres = backlog["postgres_bytes"]
+    strangers = pipeline["strangers"]["cpu_us"]
     return Costs(
         cpu_us,
+        {name: max(0.0, strangers[name]["median"] - cpu_us[name]) for name in LOOK_UP},
         largest["bytes"],
         backlog["mark_bytes"],
         postgres["delivery"],
@@ -120,7 +127,7 @@ def rate(cpu_us: Mapping[str, float], cores: float, others: float = 0.0) -> floa
 
 def plan(costs: Costs, demand: Demand) -> Plan:
     """What `demand` takes at these `costs`."""
-    cpu_us = dict(costs.cpu_us)
+    cpu_us = {name: us + demand.strangers * costs.stranger_us.get(name, 0.0) for name, us in costs.cpu_us.items()}
     cpu_us["sender"] += sum(demand.shares.get(channel, 0.0) * us for channel, us in costs.provider_us.items())
     busy = {name: demand.per_second * us / 1e6 for name, us in cpu_us.items()}  # cores
     processes = {name: math.ceil(used / BUSY) for name, used in busy.items() if name not in SERVERS}
@@ -181,6 +188,7 @@ def main() -> None:
     parser.add_argument("--keep-days", type=float, default=30)
     parser.add_argument("--outage-s", type=float, default=900, help="how long the peak is kept while no provider answers")
     parser.add_argument("--keyed", type=float, default=1.0, help="share with an idempotency key, 0 to 1")
+    parser.add_argument("--strangers", type=float, default=1.0, help="share to recipients not written to in the last minute")
     for channel, share in zip(CHANNELS, (0.4, 0.05, 0.4, 0.15), strict=True):
         parser.add_argument(f"--{channel.replace('_', '-')}", type=float, default=share, help="its share of all, 0 to 1")
     parser.add_argument("--cores", type=float, default=len(os.sched_getaffinity(0)), help="of the machine in `carries_per_s`")
@@ -193,6 +201,7 @@ def main() -> None:
         knobs.keep_days,
         knobs.outage_s,
         knobs.keyed,
+        knobs.strangers,
         {channel: getattr(knobs, channel) for channel in CHANNELS},
     )
     costs = measured()

@@ -25,7 +25,7 @@ class Load:
     """Notifications for one channel. Each call of `bodies` goes on where the last one ended: nothing is made twice."""
 
     def __init__(self, batch: int, recipients: int, channel: str, dice: random.Random) -> None:
-        """`batch` notifications in a call, to so many stored recipients (see bench/pipeline.py)."""
+        """`batch` notifications in a call, to so many stored recipients (see bench/pipeline.py); 0: each to one of its own."""
         self._batch = batch
         self._recipients = recipients
         self._wanted = [Channel.Value(f"CHANNEL_{channel.upper()}")]
@@ -42,6 +42,13 @@ class Load:
             self._calls += 1
             yield pattern.replace(NUMBER, b"%0*d" % (len(NUMBER), self._calls))
 
+    def strangers(self, count: int) -> tuple[int, int]:
+        """Numbers of the calls that the next `bodies` of so many will make, from and until.
+
+        Each to somebody else are to person-<number of the call, ten digits>-<place in it>.
+        """
+        return self._calls + 1, self._calls + 1 + -(-count // self._batch)
+
     def repeats(self, count: int) -> int:
         """How many of `count` notifications repeat another one."""
         whole, rest = divmod(count, self._batch)
@@ -56,7 +63,8 @@ class Load:
     def _notification(self, i: int) -> pb.Notification:
         dice = self._dice
         one = pb.Notification(type="order_update", template=("plain", "loop")[i % 2], channels=self._wanted, source="bench")
-        one.recipient.recipient_id = f"person-{dice.randrange(self._recipients)}"
+        who = f"{dice.randrange(self._recipients)}" if self._recipients else f"{NUMBER.decode()}-{i}"
+        one.recipient.recipient_id = f"person-{who}"
         one.dedupe_window.FromSeconds(WINDOW_S)
         goods = [{"title": f"thing {dice.randrange(1000)}", "price": f"{dice.randrange(100)}.00"} for _ in range(3)]
         order = f"{self._run}-{NUMBER.decode()}-{i}"

@@ -5,7 +5,8 @@ in five languages, half of them HTML with a loop, half plain variables; one in t
 window and must be suppressed. Deliveries go to a provider in the senders' process that takes e-mails and sends nothing
 (senders/discard.py), or with --provider to the inbox in PostgreSQL or by SendGrid's API to the sandbox. Requests are made
 before the clock starts (bench/load.py); it stops when the ledger has recorded the last one, and the books must be equal then.
-Each run has a new system; how the cost grows with what is kept, a run with a larger --count says.
+Each run has a new system; how the cost grows with what is kept, a run with a larger --count says. A second run on it goes to
+strangers: each notification to a recipient that nobody has been written to, so that the dispatcher must look everybody up.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from core.model import Channel, Priority
 from core.settings import Settings
 from core.store import Store
 from ledger import Ledger
+from ledger.database import connect
 from ledger.values import StoredRecipient
 from tidings.aio import AsyncClient
 from tidings.embedded import HOST
@@ -47,6 +49,12 @@ PLAIN = "{{ name }}: {{ order }} ({{ total }})"
 LOOP = "<h1>{{ name }}</h1><ul>{% for item in items %}<li>{{ item.title }}: {{ item.price }}</li>{% endfor %}</ul>"
 CHANNELS = {"discard": "email", "sendgrid": "email", "in_app": "in_app"}  # by provider
 LOST = ("failed", "dead", "expired", "unknown")  # how a delivery must not end here
+STRANGERS = b"""
+insert into recipients (recipient_id, email, phone, devices, language, timezone)
+select who, who || '@example.com', '', '[]', (%(languages)s::text[])[1 + place %% 5], ''
+from generate_series(%(first)s::int, %(end)s::int - 1) as call, generate_series(0, %(batch)s::int - 1) as place,
+    lateral (select format('person-%%s-%%s', lpad(call::text, 10, '0'), place)) as named (who)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,15 @@ async def prepare(system: System, client: AsyncClient, recipients: int) -> None:
             await asyncio.gather(*(ledger.recipients.upsert(person) for person in people[start : start + 100]))
     finally:
         await ledger.close()
+
+
+async def store_strangers(system: System, load: Load, knobs: argparse.Namespace) -> None:
+    """Recipients that nobody has been written to, as many as the load's next notifications, and what they left tidied up."""
+    first, end = load.strangers(knobs.strangers)
+    async with await connect(system.settings.database_url) as connection:
+        await connection.execute(STRANGERS, {"first": first, "end": end, "batch": knobs.batch, "languages": list(LANGUAGES)})
+        await connection.execute(b"vacuum analyze recipients")
+        await connection.execute(b"checkpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +165,8 @@ class Watch:
             await asyncio.sleep(POLL_S)
 
 
-async def measure(system: System, pids: dict[str, int], load: Load, watch: Watch, knobs: argparse.Namespace) -> Run:
-    """One run."""
-    count: int = knobs.count
+async def measure(system: System, pids: dict[str, int], load: Load, watch: Watch, count: int, knobs: argparse.Namespace) -> Run:
+    """One run of so many notifications."""
     repeats = load.repeats(count)
     before = await watch.look()
 
@@ -235,6 +251,7 @@ class Round:
     """One run on a system of its own, and what there was to weigh after it."""
 
     run: Run
+    strangers: Run
     weights: dict[str, float]
     resident_mib: dict[str, int]
 
@@ -247,15 +264,22 @@ async def once(knobs: argparse.Namespace, number: int, say: Callable[[str], None
             await prepare(system, client, knobs.recipients)
             load = Load(knobs.batch, knobs.recipients, CHANNELS[knobs.provider], random.Random(knobs.seed + number))
             watch = Watch(system, knobs.provider)
-            warm = argparse.Namespace(**{**vars(knobs), "count": min(knobs.count, WARM_UP)})
-            for name, some in (("warm-up", warm), (f"run {number}", knobs)):
-                run = await measure(system, supervisor.pids, load, watch, some)
+
+            async def measured(name: str, load: Load, count: int) -> Run:
+                run = await measure(system, supervisor.pids, load, watch, count, knobs)
                 await check_books(client)
                 say(f"{name}: {run}")
+                return run
+
+            await measured("warm-up", load, min(knobs.count, WARM_UP))
+            run = await measured(f"run {number}", load, knobs.count)
+            nobody_known = Load(knobs.batch, 0, CHANNELS[knobs.provider], random.Random(knobs.seed + knobs.runs + number))
+            await store_strangers(system, nobody_known, knobs)
+            strangers = await measured(f"run {number}, to strangers", nobody_known, knobs.strangers)
             memory = {name: round(resident_bytes(pid) / 2**20) for name, pid in supervisor.pids.items()}
             weights = await weigh(system, client, supervisor.pids, load, watch, knobs)
             await check_books(client)
-    return Round(run, weights, memory)
+    return Round(run, strangers, weights, memory)
 
 
 async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
@@ -265,18 +289,25 @@ async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
         print(line, file=sys.stderr)
 
     rounds = [await once(knobs, number, say) for number in range(1, knobs.runs + 1)]
-    runs = [one.run for one in rounds]
     return {
         "workload": "pipeline",
         **machine(),
         "knobs": {**vars(knobs), "redis": "valkey, AOF everysec", "repeats_percent": 100 // REPEAT_EVERY},
+        **figures([one.run for one in rounds]),
+        "strangers": figures([one.strangers for one in rounds]),
+        **rounds[-1].weights,
+        "resident_mib": rounds[-1].resident_mib,
+    }
+
+
+def figures(runs: Sequence[Run]) -> dict[str, Any]:
+    """Speeds and costs of several runs."""
+    return {
         "accepted_per_s": spread(run.accepted_per_s for run in runs),
         "delivered_per_s": spread(run.delivered_per_s for run in runs),
         "recorded_per_s": spread(run.recorded_per_s for run in runs),
         "cpu_us": spreads([run.cpu_us for run in runs]),
         "cpu_us_sum": spread((sum(run.cpu_us.values()) for run in runs), 1),
-        **rounds[-1].weights,
-        "resident_mib": rounds[-1].resident_mib,
     }
 
 
@@ -284,6 +315,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=2_000_000, help="notifications in a run")
+    parser.add_argument("--strangers", type=int, default=500_000, help="notifications of a second run, each to somebody else")
     parser.add_argument("--batch", type=int, default=500, help="notifications in a call")
     parser.add_argument("--calls", type=int, default=4, help="calls at a time")
     parser.add_argument(

@@ -9,8 +9,8 @@ from bench.limits import LIMITS
 Result: TypeAlias = Mapping[str, Any]
 NOTHING = "Not measured yet: `make bench` does it."
 SCENARIOS = (
-    ("50,000/s for an hour, 200 million a day", Demand(50_000, 200e6, 100e6, 30, 900, 1.0, {})),
-    ("a billion a day, 50,000/s at the peak", Demand(50_000, 1e9, 100e6, 30, 900, 1.0, {})),
+    ("50,000/s for an hour, 200 million a day", Demand(50_000, 200e6, 100e6, 30, 900, 1.0, 1.0, {})),
+    ("a billion a day, 50,000/s at the peak", Demand(50_000, 1e9, 100e6, 30, 900, 1.0, 1.0, {})),
 )
 MIX = {"email": 0.4, "sms": 0.05, "push": 0.4, "in_app": 0.15}
 
@@ -40,15 +40,17 @@ def origin(result: Result) -> str:
     return f"{result['date'][:10]}, commit {result['commit']}, {result['cores']} cores{others}"
 
 
-def per_second(result: Result) -> list[tuple[str, Any]]:
-    return [(f"{name[:-6]}, a second", result[name]) for name in ("accepted_per_s", "delivered_per_s", "recorded_per_s")]
+def _speeds(result: Result) -> list[tuple[str, Any]]:
+    speeds = [(f"{name[:-6]}, a second", result[name]) for name in ("accepted_per_s", "delivered_per_s", "recorded_per_s")]
+    return [*speeds, ("CPU of everything, us each", result["cpu_us_sum"])]
 
 
 def headline(result: Result) -> list[tuple[str, Any]]:
     """The figures of a workload that a reader wants first: (what, figure or spread)."""
     match result["workload"]:
         case "pipeline":
-            return [*per_second(result), ("CPU of everything, us each", result["cpu_us_sum"])]
+            strangers = [(f"to strangers: {what}", figure) for what, figure in _speeds(result["strangers"])]
+            return [*_speeds(result), *strangers]
         case "priority":
             latency = result["critical_ms"]
             return [(f"critical {name}, ms", latency[name]) for name in latency] + [
@@ -88,11 +90,11 @@ def summary(results: Sequence[Result]) -> str:
 
 def costs(result: Result) -> str:
     """CPU of each process per notification."""
-    lines = sorted(
-        ((name, *between(us)) for name, us in result["cpu_us"].items()), key=lambda line: -float(line[2].replace(",", ""))
-    )
-    whole = ("**in all**", *between(result["cpu_us_sum"]))
-    return table(("process", "min, us", "median, us", "max, us"), [*lines, whole])
+    strangers = result["strangers"]
+    dearest = sorted(result["cpu_us"].items(), key=lambda one: -one[1]["median"])
+    lines = [(name, *between(us), number(strangers["cpu_us"].get(name, 0.0))) for name, us in dearest]
+    whole = ("**in all**", *between(result["cpu_us_sum"]), number(strangers["cpu_us_sum"]))
+    return table(("process", "min, us", "median, us", "max, us", "to strangers, median"), [*lines, whole])
 
 
 def stages(result: Result) -> str:

@@ -40,6 +40,14 @@ def test_priority() -> None:
     assert found["drain_ratio"] > 0
 
 
+def test_pipeline() -> None:
+    options = ("--count", "2000", "--strangers", "1000", "--queued", "500", "--recipients", "200", "--runs", "1")
+    found = run("pipeline", *options)
+    for speeds in (found, found["strangers"]):
+        assert {"accepted_per_s", "delivered_per_s", "recorded_per_s", "cpu_us"} <= speeds.keys()
+        assert speeds["recorded_per_s"]["median"] > 0
+
+
 def test_backlog() -> None:
     options = ("--sizes", "500", "1000", "--warm-up", "500", "--restart", "500", "--recipients", "200", "--runs", "1")
     found = run("backlog", *options)

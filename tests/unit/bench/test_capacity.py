@@ -10,9 +10,11 @@ from bench.history import history, latest
 from bench.limits import LIMITS
 
 CPU = {"gateway": 10.0, "dispatcher": 20.0, "sender": 7.0, "ledger": 5.0, "valkey": 14.0, "postgresql": 8.0}
-COSTS = Costs(CPU, queued_bytes=400, mark_bytes=100, delivery_bytes=500, recipient_bytes=200, wal_bytes=1000, provider_us={})
+COSTS = Costs(
+    CPU, {}, queued_bytes=400, mark_bytes=100, delivery_bytes=500, recipient_bytes=200, wal_bytes=1000, provider_us={}
+)
 SHARES = {"email": 0.5, "push": 0.4, "sms": 0.1}
-DEMAND = Demand(50_000, 1e9, 100e6, keep_days=30, outage_s=600, keyed=1.0, shares=SHARES)
+DEMAND = Demand(50_000, 1e9, 100e6, keep_days=30, outage_s=600, keyed=1.0, strangers=0.0, shares=SHARES)
 RUNS = history("pipeline")
 
 
@@ -28,6 +30,13 @@ def test_speaking_to_providers_takes_senders() -> None:
     found = plan(replace(COSTS, provider_us={"push": 100.0, "sms": 200.0}), DEMAND)
     assert found.processes["sender"] == 5  # 0.35 cores, 2.0 for 20,000 pushes and 1.0 for 5,000 SMS, at 70 %
     assert found.processes["dispatcher"] == 2
+
+
+def test_strangers_take_dispatchers_and_postgresql() -> None:
+    costs = replace(COSTS, stranger_us={"dispatcher": 30.0, "postgresql": 6.0})
+    half, all_ = (plan(costs, replace(DEMAND, strangers=share)) for share in (0.5, 1.0))
+    assert (half.processes["dispatcher"], all_.processes["dispatcher"]) == (3, 4)  # 35 and 50 us, 1.75 and 2.5 cores at 70 %
+    assert all_.postgres_cores == pytest.approx(50_000 * 14e-6 / BUSY)
 
 
 def test_bytes_become_memory_and_disk() -> None:
@@ -55,7 +64,9 @@ def test_providers_limits_become_accounts() -> None:
 
 
 def test_results_become_costs() -> None:
-    pipeline = {"cpu_us": {name: {"median": 1.5} for name in ("sender-email", "sender-sms", "gateway-2", "valkey", "bench")}}
+    names = ("sender-email", "sender-sms", "gateway-2", "valkey", "bench", "dispatcher", "postgresql")
+    strangers = {"dispatcher": {"median": 9.0}, "postgresql": {"median": 1.0}, "valkey": {"median": 7.0}}
+    pipeline = {"cpu_us": {name: {"median": 1.5} for name in names}, "strangers": {"cpu_us": strangers}}
     sizes = {"10": {"bytes": 1.0}, "9": {"bytes": 2.0}}
     backlog: dict[str, Any] = {
         **sizes,
@@ -66,8 +77,9 @@ def test_results_become_costs() -> None:
         name: {"cpu_us": {"ours": {"median": us}}} for name, us in (("email", 1.0), ("sms", 2.0), ("fcm", 4.0), ("apns", 8.0))
     }
     found = costs_of(pipeline, backlog, {"details": spoken})
-    cpu_us, provider_us = {"sender": 3.0, "gateway": 1.5, "valkey": 1.5}, {"email": 1.0, "sms": 2.0, "push": 6.0}
-    assert found == Costs(cpu_us, 1.0, 3, 4, 5, 6, provider_us)
+    cpu_us = {"sender": 3.0, "gateway": 1.5, "valkey": 1.5, "dispatcher": 1.5, "postgresql": 1.5}
+    provider_us = {"email": 1.0, "sms": 2.0, "push": 6.0}
+    assert found == Costs(cpu_us, {"dispatcher": 7.5, "postgresql": 0.0}, 1.0, 3, 4, 5, 6, provider_us)
 
 
 def test_every_line_of_a_plan_is_for_people() -> None:
