@@ -66,10 +66,10 @@ def headline(result: Result) -> list[tuple[str, Any]]:
         case "peers":
             return [(f"{name}, a second", one) for name, one in _named(result, "median")]
         case _:
-            sizes = [(f"{int(size):,} queued: CPU, us each", one["cpu_us"]) for size, one in _sizes(result)]
+            sizes = [(f"{int(size):,} queued: CPU, us each", one["cpu_us_spread"]) for size, one in _sizes(result)]
             ratios = [(f"{int(size):,} queued: memory / frame", one["memory_ratio"]) for size, one in _sizes(result)]
             restart = [("restart under a backlog, s", result["recovery_s"])] if "recovery_s" in result else []
-            return [*sizes, *ratios, *restart]
+            return [*sizes, ("the dearest size / the cheapest", result["dearest_to_cheapest"]), *ratios, *restart]
 
 
 def _named(result: Result, key: str) -> list[tuple[str, Any]]:

@@ -45,12 +45,12 @@ def must_look_up(record: Record) -> bool:
 
 def reach(record: Record, stored: Contact | None) -> Reach:
     """What is known of the recipient of `record`; `stored` is None if nobody has its id or it has none."""
-    id_, email, phone, devices, language = stored or ("", "", "", "", "")
+    _, email, phone, devices, language = stored or ("", "", "", "", "")
     targets = (
         _one(_EMAIL, record.email or email),
         _one(_SMS, record.phone or phone),
         _devices(record.devices) or _devices(devices),
-        _one(_IN_APP, record.recipient_id or id_),
+        _one(_IN_APP, record.recipient_id),
     )
     available = sum(channel.mask for channel, known in zip(Channel, targets, strict=True) if known)
     return Reach(available, record.language or language, targets)

@@ -157,9 +157,8 @@ cdef inline int _given(Record record) noexcept:
 
 
 cdef int _stored(object contact) except -1:
-    """Mask of the channels that a stored recipient has an address for."""
-    cdef int mask = IN_APP_MASK if item(contact, CONTACT_ID) else 0
-    mask |= (EMAIL_MASK if item(contact, CONTACT_EMAIL) else 0) | (SMS_MASK if item(contact, CONTACT_PHONE) else 0)
+    """Mask of the channels that a stored recipient has an address for; the inbox is not asked about."""
+    cdef int mask = (EMAIL_MASK if item(contact, CONTACT_EMAIL) else 0) | (SMS_MASK if item(contact, CONTACT_PHONE) else 0)
     return mask | (PUSH_MASK if item(contact, CONTACT_DEVICES) else 0)
 
 

@@ -12,7 +12,7 @@ from fastpath.pure.render import RenderCache
 from fastpath.values import COURSES_MAX, Contact, Course, Letter, Plan, Target
 
 EMAIL, SMS, PUSH, IN_APP = 1, 2, 3, 4  # channels of core.model
-MASKS = EMAIL_MASK, SMS_MASK, PUSH_MASK, IN_APP_MASK = 1, 2, 4, 8
+EMAIL_MASK, SMS_MASK, PUSH_MASK, IN_APP_MASK = 1, 2, 4, 8
 TEXT_MAX = 255  # bytes of a language, a type, a template's name that decisions are remembered for
 
 
@@ -89,8 +89,9 @@ def _given(record: Record) -> int:
 
 
 def _stored(contact: Contact) -> int:
-    """Mask of the channels that a stored recipient has an address for."""
-    return sum(mask for mask, known in zip(MASKS, (*contact[1:4], contact[0]), strict=True) if known)
+    """Mask of the channels that a stored recipient has an address for; the inbox is not asked about."""
+    _, email, phone, devices, _ = contact
+    return (EMAIL_MASK if email else 0) | (SMS_MASK if phone else 0) | (PUSH_MASK if devices else 0)
 
 
 def _must_look_up(record: Record) -> bool:
