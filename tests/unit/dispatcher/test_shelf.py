@@ -115,6 +115,16 @@ async def test_the_longest_unfetched_goes_first() -> None:
     assert store.asked == [["a"], ["b"], ["c"], ["a"]]
 
 
+async def test_a_full_shelf_is_cleared_in_strides_and_stays_bounded() -> None:
+    store = Store()
+    people = People(store.fetch, capacity=4 * shelf.STRIDE, clock=ManualClock())
+    for i in range(10 * shelf.STRIDE):
+        await people.resolve([str(i)])
+        assert len(people.shelf) <= 4 * shelf.STRIDE + 4
+    assert list(people.shelf)[-1] == str(i)
+    assert len(people.shelf) >= 4 * shelf.STRIDE
+
+
 async def test_a_version_is_fetched_once_and_the_latest_again_when_told() -> None:
     asked: list[tuple[str, int]] = []
 
