@@ -28,13 +28,13 @@ STOP_S = 15.0
 POLL_S = 0.02
 NOBODY = "nobody"  # whom PostgreSQL runs as when we are root
 # Nothing of the caller's PG* variables or locale. The wheel's Valkey has the C library's malloc, not jemalloc, and spent up to
-# half of its time there: glibc's caches of freed pieces hold seven of each size, and a queue frees thousands at a time. Small
-# ones only: a cached piece keeps its neighbours apart, and after a large backlog each malloc searched through what lay between.
+# half of its time there: glibc's caches of freed pieces hold seven of each size, and a queue frees thousands at a time. The
+# smallest alone: a cached piece keeps its neighbours apart, and what lies between is sorted by size, a cache miss a step.
 ENVIRONMENT = {
     "LC_ALL": "C",
     "PATH": os.defpath,
     "TZ": "UTC",
-    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000:glibc.malloc.tcache_max=160",
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000:glibc.malloc.tcache_max=64",
 }
 SPAWN = Path(__file__).parent / "up" / "spawn.py"
 
