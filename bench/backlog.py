@@ -12,17 +12,16 @@ import os
 import random
 import signal
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.footprint import Footprint, footprint, mark_bytes, redis_bytes
-from bench.meter import awake, cpu_seconds, machine, require_native, spread
+from bench.meter import awake, cpu_seconds, machine, require_native, say, spread
 from bench.pipeline import check_books, prepare
 from bench.progress import ARRIVED, Progress
 from bench.stock import Stock, bench_settings, choose_channel, connected, fill, held, records
@@ -216,7 +215,7 @@ def interleaved(sizes: Sequence[int]) -> list[int]:
     return order
 
 
-async def once(knobs: argparse.Namespace, say: Callable[[str], None]) -> Round:
+async def once(knobs: argparse.Namespace) -> Round:
     """A new system: setup, a warm-up, the sizes, the restart."""
     samples: dict[int, list[Sample]] = {}
     with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
@@ -242,11 +241,7 @@ async def once(knobs: argparse.Namespace, say: Callable[[str], None]) -> Round:
 
 async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
     """All runs, each on a system of its own: what five million leave to do is not the next small one's cost."""
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    rounds = [await once(knobs, say) for _ in range(knobs.runs)]
+    rounds = [await once(knobs) for _ in range(knobs.runs)]
     found = {**figures([one.samples for one in rounds]), **rounds[-1].left}
     restarts = [one.restart for one in rounds if one.restart is not None]
     return {"workload": "backlog", **machine(), "knobs": vars(knobs), **found, **_restarts(restarts)}

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
+from rich.console import Console
 
 import fastpath
 from tidings.embedded import spawn_command
@@ -37,6 +38,11 @@ PACKAGES = (
     "jinja2",
     "cython",
 )
+
+
+def say(line: str) -> None:
+    """A line for whoever waits, in rich's markup; on stderr, as stdout is the result's."""
+    Console(stderr=True, highlight=False, emoji=False).print(line, soft_wrap=True)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -25,7 +25,7 @@ import uvloop
 
 import fastpath
 from bench.load import REPEAT_EVERY, Load, offer
-from bench.meter import counters, cpu_seconds, machine, resident_bytes, spread, spreads
+from bench.meter import counters, cpu_seconds, machine, resident_bytes, say, spread, spreads
 from core import keys
 from core.config import load_settings
 from core.model import Channel, Priority
@@ -256,7 +256,7 @@ class Round:
     resident_mib: dict[str, int]
 
 
-async def once(knobs: argparse.Namespace, number: int, say: Callable[[str], None]) -> Round:
+async def once(knobs: argparse.Namespace, number: int) -> Round:
     """A new system: setup, a warm-up, one run, the weighing."""
     with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
         up = running(Path(folder) / "data", say, fixed_ports=False, given=settings_of(knobs.provider))
@@ -284,11 +284,7 @@ async def once(knobs: argparse.Namespace, number: int, say: Callable[[str], None
 
 async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
     """All runs, each on a system of its own: what one leaves behind (marks, rows) is not the next one's burden."""
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr)
-
-    rounds = [await once(knobs, number, say) for number in range(1, knobs.runs + 1)]
+    rounds = [await once(knobs, number) for number in range(1, knobs.runs + 1)]
     return {
         "workload": "pipeline",
         **machine(),

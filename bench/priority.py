@@ -9,9 +9,8 @@ import argparse
 import asyncio
 import json
 import random
-import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import uvloop
 
 from bench.arrivals import STAGES, arrivals
-from bench.meter import cpu_seconds, machine, percentiles, require_native, spread
+from bench.meter import cpu_seconds, machine, percentiles, require_native, say, spread
 from bench.openloop import Call, Load
 from bench.pipeline import check_books, prepare
 from bench.progress import ARRIVED, Progress
@@ -68,7 +67,7 @@ async def drain(
     return Round(per_s, {name: us for name, us in cpu_us.items() if us}, load.calls)
 
 
-async def once(knobs: argparse.Namespace, number: int, rates: dict[Priority, float], say: Callable[[str], None]) -> Round:
+async def once(knobs: argparse.Namespace, number: int, rates: dict[Priority, float]) -> Round:
     """A new system: setup, a warm-up, one drain, and what became of its calls."""
     dice = random.Random(knobs.seed + number)
     with tempfile.TemporaryDirectory(prefix="tidings-bench-", ignore_cleanup_errors=True) as folder:
@@ -90,17 +89,13 @@ async def once(knobs: argparse.Namespace, number: int, rates: dict[Priority, flo
 
 async def bench(knobs: argparse.Namespace) -> dict[str, Any]:
     """All rounds, alone and under load by turns, each on a system of its own: what one leaves is not the next one's burden."""
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
     rates = dict(zip(URGENT, (knobs.critical, knobs.others, knobs.others), strict=True))
     rates = {priority: rate for priority, rate in rates.items() if rate > 0}
     alone: list[Round] = []
     under: list[Round] = []
     for number in range(knobs.runs):
         for rounds, load in ((alone, {}), (under, rates)):
-            rounds.append(await once(knobs, number, load, say))
+            rounds.append(await once(knobs, number, load))
     return {"workload": "priority", **machine(), "knobs": vars(knobs), **figures(alone, under)}
 
 
