@@ -37,7 +37,8 @@ def between(value: float | Mapping[str, float]) -> tuple[str, str, str]:
 def origin(result: Result) -> str:
     """Where and when a result was made."""
     others = f", {result['others']:.0%} of the CPU used by others" if "others" in result else ""
-    return f"{result['date'][:10]}, commit {result['commit']}, {result['cores']} cores{others}"
+    memory = f", memory at {result['memory_ns']:.0f} ns" if "memory_ns" in result else ""
+    return f"{result['date'][:10]}, commit {result['commit']}, {result['cores']} cores{others}{memory}"
 
 
 def _speeds(result: Result) -> list[tuple[str, Any]]:

@@ -23,7 +23,7 @@ def run(name: str, *options: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert found["workload"] == name
-    assert {"cores", "commit", "versions", "knobs", "others"} <= found.keys()
+    assert {"cores", "commit", "versions", "knobs", "others", "memory_ns"} <= found.keys()
     return found
 
 
