@@ -145,7 +145,7 @@ def others() -> float:
 def memory_ns() -> float:
     """How long a step through RING numbers in no order takes, ns: two loads, of a list's place and of the number it names.
 
-    They lie in the cache that a host's guests share if neighbours leave room there, 90 ns and less; above 200 both are in memory.
+    They lie in the cache that guests of a host share, if neighbours leave room: 90 ns and less. Above 200, both are in memory.
     """
     order = list(range(RING))
     random.Random(1).shuffle(order)
