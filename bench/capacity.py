@@ -16,6 +16,8 @@ from typing import Any
 
 from bench.history import latest
 from bench.limits import LIMITS
+from core.marks import CLAIMED_S, RESERVED_S
+from fastpath.values import KEY_SPAN_S
 
 BUSY = 0.7  # share of a core that a process is planned to use at the peak: queues grow without bounds near 1
 DAY_S = 86_400
@@ -23,7 +25,8 @@ GIB = 2**30
 CHANNELS = ("email", "sms", "push", "in_app")
 SPOKEN = {"email": ("email",), "sms": ("sms",), "push": ("fcm", "apns")}  # cases of bench.providers; of pushes half by each
 SERVERS = ("valkey", "postgresql")
-KEY_MARKS = 2  # of a notification with an idempotency key: the gateway's, 24 hours, and the dispatcher's, 25
+# What the two marks of an idempotency key, the gateway's and the dispatcher's, live until their hashes are dropped, at most.
+KEY_MARKS_S = RESERVED_S + CLAIMED_S + 2 * KEY_SPAN_S
 LOOK_UP = ("dispatcher", "postgresql")  # who works when the dispatcher does not know a recipient
 APART = ("bench", "sandbox")  # the load generator and the providers are no part of a deployment
 
@@ -132,7 +135,7 @@ def plan(costs: Costs, demand: Demand) -> Plan:
     busy = {name: demand.per_second * us / 1e6 for name, us in cpu_us.items()}  # cores
     processes = {name: math.ceil(used / BUSY) for name, used in busy.items() if name not in SERVERS}
     shards = math.ceil(busy.get("valkey", 0.0) / BUSY)
-    marks = demand.per_day * demand.keyed * KEY_MARKS * costs.mark_bytes
+    marks = demand.per_day / DAY_S * demand.keyed * KEY_MARKS_S * costs.mark_bytes
     stored = demand.per_day * demand.keep_days * costs.delivery_bytes
     return Plan(
         processes,

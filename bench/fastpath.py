@@ -80,7 +80,7 @@ def deciding(dice: random.Random) -> Iterator[Pair]:
 
     def halves(router: Any, seen: Any, content_hash: Any) -> tuple[Callable[[], object], ...]:
         for content in contents[::2]:
-            seen.put(content_hash(*content).hex(), "1-0:0", 2000)
+            seen.put(content_hash(*content), bytes(16), 2000)
         route, get = router.route, seen.get
 
         def routes() -> None:
@@ -94,7 +94,7 @@ def deciding(dice: random.Random) -> Iterator[Pair]:
         def both() -> None:
             for priority, klass, asked, has, to, type, template, version, data in whole:
                 route(type, priority, klass, asked, has)
-                get(content_hash(to, type, template, version, data).hex(), 1000)
+                get(content_hash(to, type, template, version, data), 1000)
 
         return routes, hashes, both
 

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.stock import connected
-from core.marks import Marks
+from core.clock import SYSTEM_CLOCK
+from core.marks import CLAIMED_S, Marks
 from core.store import Store
+from fastpath import Claims, LocalFilter, record
+from fastpath.layout import NOTIFICATION
 from ledger.database import Database
 from tidings.up.supervisor import System
 
@@ -19,7 +22,7 @@ select
     pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint
 """
 
-MARKS, MARK_S = 20_000, 300  # marks that are weighed, and how long they stay
+MARKS = 20_000  # that are weighed
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,10 @@ async def redis_bytes(store: Store) -> int:
 
 async def mark_bytes(store: Store) -> float:
     """What a mark takes in Redis: half of those weighed are the dispatcher's of an idempotency key, half the gateway's."""
-    before, marks, half = await redis_bytes(store), Marks(store), MARKS // 2
-    await marks.claim(0, [f"i{i:032x}" for i in range(half)], [f"{i:013d}-0:{i}" for i in range(half)], [MARK_S] * half)
-    await marks.reserve([(0, f"{i:032x}", bytes(32), MARK_S) for i in range(half)])
+    before, marks, now_ms, half = await redis_bytes(store), await Marks(store).open(), SYSTEM_CLOCK.now_ms(), MARKS // 2
+    seen = Claims(LocalFilter(1), CLAIMED_S, now_ms)
+    records = [record(NOTIFICATION, id=bytes(16), mark=f"{i:032x}") for i in range(half)]
+    seen.ask("1-0", records, [None] * half)
+    await marks.claim(0, seen.strange(), now_ms)
+    await marks.reserve([(0, f"{i:032x}", bytes(32)) for i in range(half)], now_ms)
     return round((await redis_bytes(store) - before) / MARKS, 1)

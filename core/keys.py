@@ -62,14 +62,9 @@ def trials(stream: str) -> str:
     return f"{stream}:trials"
 
 
-def seen(partition: int, mark: str) -> str:
-    """String: who was first to bring this idempotency mark or content hash (value `entry id:index`)."""
-    return _at(partition, f"seen:{mark}")
-
-
-def idempotency(partition: int, digest: str) -> str:
-    """String: notification id and content hash reserved under a caller's idempotency key."""
-    return _at(partition, f"idem:{digest}")
+def seen(partition: int, kind: str, span_s: int, number: int) -> str:
+    """Hash: marks of a kind (see core/marks.py) that end in one span of time -> who claimed each first, and until when."""
+    return _at(partition, f"seen:{kind}:{span_s}:{number}")
 
 
 def halts() -> str:

@@ -167,26 +167,14 @@ class Store:
                 raise reply
         return replies
 
-    async def send_packed(self, packed: bytes, count: int) -> list[Any]:
-        """As `send`, of `count` commands that were packed already; none of them may call a script."""
-        replies, refusals = await self._trade(packed, count, None)
-        for i in refusals:
-            raise replies[i]
-        return replies
-
     async def exchange(self, commands: Sequence[Command], *, read_timeout_s: float | None = None) -> list[Any]:
         """As `send`, but a command's refusal is handed back in its place as a StoreError."""
         if not commands:
             return []
-        replies, refusals = await self._trade(fastpath.pack_commands(commands), len(commands), read_timeout_s)
-        if any(_lacks_script(replies[i]) for i in refusals):
-            return await self._reload_and_repeat(commands, replies, read_timeout_s)
-        return replies
-
-    async def _trade(self, packed: bytes, count: int, read_timeout_s: float | None) -> tuple[list[Any], list[int]]:
-        """One exchange: the replies, refusals among them as StoreErrors, and where those are."""
         try:
-            replies = await self._exchange_once(packed, count, read_timeout_s or SOCKET_TIMEOUT_S)
+            replies = await self._exchange_once(
+                fastpath.pack_commands(commands), len(commands), read_timeout_s or SOCKET_TIMEOUT_S
+            )
         except (driver.RedisError, OSError) as error:
             raise translate(error) from error
         refusals = [i for i, reply in enumerate(replies) if isinstance(reply, hiredis.ReplyError)]
@@ -194,7 +182,9 @@ class Store:
             refusal = translate(replies[i])
             refusal.__cause__ = replies[i]
             replies[i] = refusal
-        return replies, refusals
+        if any(_lacks_script(replies[i]) for i in refusals):
+            return await self._reload_and_repeat(commands, replies, read_timeout_s)
+        return replies
 
     async def _reload_and_repeat(self, commands: Sequence[Command], replies: list[Any], timeout_s: float | None) -> list[Any]:
         """Redis was restarted or flushed its scripts: load them again and repeat exactly what it refused for that."""

@@ -36,7 +36,7 @@ async def build(context: Context) -> AsyncIterator[Sequence[Runnable]]:
     people = People(ledger.recipients.contacts, clock=clock)
     templates = Templates(ledger.templates.get, clock=clock)
     decider = Decider(RenderCache(RENDER_BYTES), configured(settings.routing_rules))
-    handler = DispatcherHandler(people, templates, decider, Dedupe(Marks(context.store)), clock=clock)
+    handler = DispatcherHandler(people, templates, decider, Dedupe(await Marks(context.store).open()), clock=clock)
 
     def changed(kind: str, key: str) -> None:
         if kind == changes.RECIPIENT:

@@ -6,11 +6,10 @@ Only asks and answers; what a duplicate means is the station's to say.
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from core.marks import Marks
+from core.marks import CLAIMED_S, Marks
 from fastpath import Claims, LocalFilter, Plan, Record
 
-KEY_TTL_S = 25 * 3600  # idempotency keys are kept for 24 hours, and a frame may be an hour late
-FILTER_CAPACITY = 200_000  # marks kept in the process, 150 bytes each
+FILTER_CAPACITY = 200_000  # marks kept in the process, 80 bytes each
 
 Asker: TypeAlias = tuple[str, list[Record], list[Plan | None]]  # entry id, its notifications, their plans
 
@@ -27,7 +26,7 @@ class Dedupe:
         self._marks = marks
         self._filter = LocalFilter(capacity)
 
-    async def claim(self, partition: int, askers: Sequence[Asker], now_ms: int) -> list[tuple[int, int, bool, str]]:
+    async def claim(self, partition: int, askers: Sequence[Asker], now_ms: int) -> list[tuple[int, int, bool, bytes]]:
         """Lays claim to what the entries' notifications must be the only ones of: their keys, and content that goes out.
 
         Returns those that came too late, in their order: (which entry, which of its notifications, whether by its content,
@@ -36,8 +35,7 @@ class Dedupe:
         Raises:
             StoreError: Redis could not be asked; some marks may be set, and asking again is safe.
         """
-        claims = Claims(self._filter, KEY_TTL_S, now_ms)
+        claims = Claims(self._filter, CLAIMED_S, now_ms)
         for entry_id, records, plans in askers:
             claims.ask(entry_id, records, plans)
-        marks, values, ttls = claims.strange()
-        return claims.settle(await self._marks.claim(partition, marks, values, ttls))
+        return claims.settle(await self._marks.claim(partition, claims.strange(), now_ms))

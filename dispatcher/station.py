@@ -136,7 +136,7 @@ class DispatcherHandler:
             hand = hands[which]
             plan = hand.plans[i]
             if by_content and plan is not None:
-                hand.plans[i] = self._decider.duplicate(hand.records[i], plan, format_id(bytes.fromhex(first)))
+                hand.plans[i] = self._decider.duplicate(hand.records[i], plan, format_id(first))
             elif not hand.entry.waiting:  # a waiting item stands under the mark that it claimed before it had to wait
                 hand.copies.add(i)
 

@@ -5,12 +5,12 @@ The choice is made here and only here, for all modules at once; whether a twin i
 """
 
 from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
-from fastpath.values import Checks, Contact, Course, Letter, Plan, Refusal, Route, Rule, Target, Terms, Way
+from fastpath.values import Checks, Contact, Course, Letter, Lot, Plan, Refusal, Route, Rule, Target, Terms, Way
 
 try:
     from fastpath.batches import by_priority, join_messages, pack_acknowledgement, pack_frames, pack_result, pack_results
     from fastpath.books import join_frames, lacking, outcome_frame, overdue
-    from fastpath.claims import Claims, pack_claims
+    from fastpath.claims import Claims
     from fastpath.dedupe import LocalFilter, content_hash, murmur3
     from fastpath.forward import Outgoing
     from fastpath.intake import Reader
@@ -33,7 +33,7 @@ except ImportError as error:
         pack_results,
     )
     from fastpath.pure.books import join_frames, lacking, outcome_frame, overdue
-    from fastpath.pure.claims import Claims, pack_claims
+    from fastpath.pure.claims import Claims
     from fastpath.pure.dedupe import LocalFilter, content_hash, murmur3
     from fastpath.pure.forward import Outgoing
     from fastpath.pure.intake import Reader
@@ -58,6 +58,7 @@ __all__ = [
     "FrameError",
     "Letter",
     "LocalFilter",
+    "Lot",
     "Outgoing",
     "Plan",
     "Planner",
@@ -89,7 +90,6 @@ __all__ = [
     "overdue",
     "pack_ack",
     "pack_acknowledgement",
-    "pack_claims",
     "pack_command",
     "pack_commands",
     "pack_frame",

@@ -2,7 +2,7 @@
 
 from fastpath.batches import by_priority, join_messages, pack_acknowledgement, pack_frames, pack_result, pack_results
 from fastpath.books import join_frames, lacking, outcome_frame, overdue
-from fastpath.claims import Claims, pack_claims
+from fastpath.claims import Claims
 from fastpath.dedupe import LocalFilter, content_hash, murmur3
 from fastpath.errors import FrameError, RenderFailed, TemplateInvalid, VariableMissing
 from fastpath.forward import Outgoing
@@ -14,7 +14,7 @@ from fastpath.resp import pack_ack, pack_command, pack_commands, pack_xadd, read
 from fastpath.router import Router
 from fastpath.rows import RowPacker
 from fastpath.structs import read_struct
-from fastpath.values import Checks, Contact, Course, Letter, Plan, Refusal, Route, Rule, Target, Terms, Way
+from fastpath.values import Checks, Contact, Course, Letter, Lot, Plan, Refusal, Route, Rule, Target, Terms, Way
 
 NATIVE: bool
 WHY: str
@@ -30,6 +30,7 @@ __all__ = [
     "FrameError",
     "Letter",
     "LocalFilter",
+    "Lot",
     "Outgoing",
     "Plan",
     "Planner",
@@ -61,7 +62,6 @@ __all__ = [
     "overdue",
     "pack_ack",
     "pack_acknowledgement",
-    "pack_claims",
     "pack_command",
     "pack_commands",
     "pack_frame",

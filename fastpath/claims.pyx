@@ -1,151 +1,236 @@
 # cython: wraparound=False
 """The marks that a batch's notifications lay claim to: made, looked for in the filter, packed for Redis, answered. No I/O.
 
-The words are in the twin, fastpath/pure/claims.py. Commands are measured first and then written into one allocation from
-strings that cannot change in between.
+The words are in the twin, fastpath/pure/claims.py. A claim is a struct and no object; what is written to a lot was counted
+before.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
-from fastpath.dedupe cimport FIELDS, LocalFilter, hash_fields
-from fastpath.records cimport ID_OFFSET, ID_WIDTH, KIND, Record, get_u32, put_u32, text_of
-from fastpath.resp cimport _digits, _put_length
+from fastpath.dedupe cimport FIELDS, LocalFilter, hash_fields, murmur3_x64_128
+from fastpath.records cimport ID_OFFSET, KIND, Record, get_u32, put_u32, text_of
 from fastpath.slots cimport *
 
 from fastpath.errors import FrameError
+from fastpath.values import CONTENT_SPANS_S, KEY_SPAN_S, Lot
 
-cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
-    str PyUnicode_FromStringAndSize(const char *text, Py_ssize_t size)
+cdef enum:
+    KEY = 105  # "i", before a mark in the filter, which holds both kinds
+    CONTENT = 99  # "c"
 
-cdef const char *_HEX = "0123456789abcdef"
-cdef bytes _HEAD = b"*7\r\n$3\r\nSET\r\n"
-cdef bytes _TAIL = b"$2\r\nNX\r\n$3\r\nGET\r\n$2\r\nEX\r\n"
-
-
-@cython.final
-@cython.internal
-@cython.freelist(256)
-cdef class Ask:
-    pass
+cdef tuple _SPANS = CONTENT_SPANS_S
+cdef long long _KEY_SPAN = KEY_SPAN_S
+cdef long long _LONGEST = CONTENT_SPANS_S[-1]
 
 
 @cython.final
 cdef class Claims:
 
     def __init__(self, LocalFilter seen not None, long long key_ttl_s, long long now_ms):
+        if not 0 < key_ttl_s < 1 << 31 or not 0 <= now_ms < <long long>1 << 47:
+            raise ValueError("key_ttl_s is not a positive i32, or now_ms no time of this age")
         self._seen, self._key_ttl_s, self._now_ms = seen, key_ttl_s, now_ms
-        self._asks = []
-        self._strange = []
+        self._lots = []
+        self._places = []
+
+    def __dealloc__(self):
+        PyMem_Free(self._claims)
 
     def ask(self, str entry_id not None, list records not None, list plans not None):
-        cdef Py_ssize_t index
+        cdef uint32_t index
         cdef Record record
+        cdef Claim *claim
+        cdef bytes place
         if len(records) != len(plans):
             raise ValueError("a plan, or None, for each notification")
-        for index in range(len(records)):
+        for index in range(<uint32_t>len(records)):
             record = <Record?>records[index]
             plan = plans[index]
             if record._start is NULL or record._start[KIND] != NOTIFICATION:
                 raise TypeError("notifications lay claims")
-            mark = _key_mark(record)
-            if mark is not None:
-                self._ask(mark, f"{entry_id}:{index}", index, self._key_ttl_s, False)
+            if _has_key(record):
+                claim = self._new(index, self._key_ttl_s, False)
+                _put_key(record, claim.mark)
+                place = f"{entry_id}:{index}".encode()
+                murmur3_x64_128(<const unsigned char *>PyBytes_AS_STRING(place), PyBytes_GET_SIZE(place), 0, claim.value)
+                self._look(claim)
             if plan is not None and item(plan, PLAN_LETTERS) and get_u32(record._start + EXTRA):
-                mark = _content_mark(record, item(plan, PLAN_VERSION))
-                self._ask(mark, _hex(record._start + ID_OFFSET), index, get_u32(record._start + EXTRA), True)
+                claim = self._new(index, min(get_u32(record._start + EXTRA), _LONGEST), True)
+                _put_content(record, item(plan, PLAN_VERSION), claim.mark)
+                memcpy(claim.value, record._start + ID_OFFSET, DIGEST)
+                self._look(claim)
         self._entries += 1
 
     def strange(self):
-        self._strange = [ask for ask in self._asks if (<Ask>ask).first is None]
-        marks = [(<Ask>ask).mark for ask in self._strange]
-        values = [(<Ask>ask).value for ask in self._strange]
-        return marks, values, [(<Ask>ask).ttl_s for ask in self._strange]
+        cdef dict lots = {}
+        cdef uint32_t lot
+        self._sort(lots)
+        self._lots, self._places = [], []
+        for lot, key in enumerate(lots):
+            places = []
+            self._lots.append(Lot(*key, self._packed(lot, places)))
+            self._places.append(places)
+        return self._lots
 
     def settle(self, list replies not None):
-        cdef Ask ask
+        cdef Claim *claim
         cdef Py_ssize_t index
-        if len(replies) != len(self._strange):
-            raise ValueError("a reply for each mark that was asked for")
+        cdef list late = []
+        if len(replies) != len(self._places):
+            raise ValueError("a reply for each lot that was asked for")
         for index in range(len(replies)):
-            ask = <Ask>self._strange[index]
-            reply = replies[index]
-            if reply is None:
-                ask.first = ask.value
-                self._seen.keep(ask.mark, ask.value, self._now_ms + ask.ttl_s * 1000)
-            else:
-                ask.first = (<bytes?>reply).decode()
-        return [(ask.entry, ask.index, ask.content, ask.first) for ask in self._asks if ask.first != ask.value]
+            self._tell(self._places[index], replies[index])
+        for index in range(self._count):
+            claim = self._claims + index
+            if not claim.told:
+                if claim.before < 0:
+                    raise ValueError("strange() comes before settle()")
+                memcpy(claim.first, self._claims[claim.before].first, DIGEST)
+                claim.told = True
+            if memcmp(claim.first, claim.value, DIGEST):
+                first = PyBytes_FromStringAndSize(<const char *>claim.first, DIGEST)
+                late.append((claim.entry, claim.index, bool(claim.content), first))
+        return late
 
-    cdef int _ask(self, str mark, str value, Py_ssize_t index, long long ttl_s, bint content) except -1:
-        cdef Ask ask = Ask.__new__(Ask)
-        ask.mark, ask.value, ask.ttl_s, ask.content, ask.entry, ask.index = mark, value, ttl_s, content, self._entries, index
-        ask.first = self._seen.find(mark, self._now_ms)
-        self._asks.append(ask)
+    cdef Claim *_new(self, uint32_t index, long long ttl_s, bint content) except NULL:
+        """Room for a claim of a record."""
+        cdef Claim *claims
+        if self._count == self._room:
+            room = 2 * self._room + 64
+            claims = <Claim *>PyMem_Realloc(self._claims, room * sizeof(Claim))
+            if claims is NULL:
+                raise MemoryError
+            self._claims, self._room = claims, room
+        cdef Claim *claim = self._claims + self._count
+        claim.content, claim.told = content, False
+        claim.entry, claim.index = self._entries, index
+        claim.lot, claim.before = 0, -1
+        claim.ends_ms = self._now_ms + 1000 * ttl_s
+        return claim
+
+    cdef int _look(self, Claim *claim) except -1:
+        """Asks the filter whose it is, and counts the claim."""
+        cdef const unsigned char *value
+        cdef Py_ssize_t size
+        value = self._seen.find(claim.mark, MARK, self._now_ms, &size)
+        if value is not NULL:
+            if size != DIGEST:
+                raise ValueError("values in a filter of claims are 16 bytes")
+            memcpy(claim.first, value, DIGEST)
+            claim.told = True
+        self._count += 1
+        return 0
+
+    cdef int _sort(self, dict lots) except -1:
+        """Gives each claim that nobody told of a lot, or the earlier one to the same mark."""
+        cdef Py_ssize_t cells = 2, index, other
+        cdef Claim *claim
+        cdef uint32_t at
+        while cells < 2 * self._count:
+            cells *= 2
+        cdef uint32_t *table = <uint32_t *>PyMem_Calloc(cells, sizeof(uint32_t))  # claims, counted from 1; 0 is free
+        if table is NULL:
+            raise MemoryError
+        try:
+            for index in range(self._count):
+                claim = self._claims + index
+                if claim.told:
+                    continue
+                at = get_u32(claim.mark + 1) & <uint32_t>(cells - 1)
+                claim.before = -1
+                while table[at] and claim.before < 0:
+                    other = table[at] - 1
+                    if memcmp(self._claims[other].mark, claim.mark, MARK) == 0:
+                        claim.before = other
+                    at = (at + 1) & <uint32_t>(cells - 1)
+                if claim.before < 0:
+                    table[at] = <uint32_t>(index + 1)
+                    claim.lot = self._lot_of(claim, lots)
+        finally:
+            PyMem_Free(table)
+        return 0
+
+    cdef uint32_t _lot_of(self, Claim *claim, dict lots) except? 0xFFFFFFFF:
+        cdef long long ttl_s = (claim.ends_ms - self._now_ms) // 1000, span_s = _KEY_SPAN
+        if claim.content:
+            for span_s in _SPANS:
+                if ttl_s <= span_s:
+                    break
+        return lots.setdefault((bool(claim.content), span_s, claim.ends_ms // (1000 * span_s)), len(lots))
+
+    cdef bytes _packed(self, uint32_t lot, list places):
+        """The claims of a lot; notes which they are in `places`."""
+        cdef Py_ssize_t index
+        cdef Claim *claim
+        cdef int byte
+        for index in range(self._count):
+            claim = self._claims + index
+            if claim.lot == lot and claim.before < 0 and not claim.told:
+                places.append(index)
+        cdef bytes packed = PyBytes_FromStringAndSize(NULL, CLAIM * len(places))
+        cdef unsigned char *at = <unsigned char *>PyBytes_AS_STRING(packed)
+        for place in places:
+            claim = self._claims + <Py_ssize_t>place
+            memcpy(at, claim.mark + 1, DIGEST)
+            memcpy(at + DIGEST, claim.value, DIGEST)
+            for byte in range(END):
+                at[2 * DIGEST + byte] = claim.ends_ms >> 8 * (END - 1 - byte) & 255
+            at += CLAIM
+        return packed
+
+    cdef int _tell(self, list places, list reply) except -1:
+        """Notes whose a lot's marks are; those that are ours the filter learns."""
+        cdef Py_ssize_t index
+        cdef Claim *claim
+        if len(reply) % 2:
+            raise ValueError("a reply has the place of a claim and 16 bytes, by turns")
+        for index in range(0, len(reply), 2):
+            place, value = reply[index], reply[index + 1]
+            if not (
+                isinstance(place, int) and 0 <= place < len(places)
+                and isinstance(value, bytes) and PyBytes_GET_SIZE(value) == DIGEST
+            ):
+                raise ValueError("a reply has the place of a claim and 16 bytes, by turns")
+            claim = self._claims + <Py_ssize_t>places[place]
+            memcpy(claim.first, PyBytes_AS_STRING(value), DIGEST)
+            claim.told = True
+        for place in places:
+            claim = self._claims + <Py_ssize_t>place
+            if not claim.told:
+                memcpy(claim.first, claim.value, DIGEST)
+                claim.told = True
+                self._seen.keep(claim.mark, MARK, claim.value, DIGEST, claim.ends_ms)
         return 0
 
 
-def pack_claims(str prefix not None, list marks not None, list values not None, list ttls not None):
-    cdef Py_ssize_t start_size, index, total = 0, size, value_size
-    cdef const char *start = PyUnicode_AsUTF8AndSize(prefix, &start_size)
-    if not len(marks) == len(values) == len(ttls):
-        raise ValueError("a value and a time to live for each mark")
-    for index in range(len(marks)):
-        PyUnicode_AsUTF8AndSize(<str?>marks[index], &size)
-        PyUnicode_AsUTF8AndSize(<str?>values[index], &value_size)
-        if not 0 < <long long>ttls[index] <= 0xFFFFFFFF:
-            raise ValueError("a time to live is a positive u32")
-        total += PyBytes_GET_SIZE(_HEAD) + PyBytes_GET_SIZE(_TAIL) + _bulk(start_size + size) + _bulk(value_size)
-        total += _bulk(_digits(ttls[index]))
-    cdef bytes packed = PyBytes_FromStringAndSize(NULL, total)
-    cdef char *at = PyBytes_AS_STRING(packed)
-    cdef const char *text
-    for index in range(len(marks)):
-        at = _put(at, PyBytes_AS_STRING(_HEAD), PyBytes_GET_SIZE(_HEAD))
-        text = PyUnicode_AsUTF8AndSize(marks[index], &size)
-        at = _put_length(at, b"$", start_size + size)
-        at = _put(_put(_put(at, start, start_size), text, size), b"\r\n", 2)
-        text = PyUnicode_AsUTF8AndSize(values[index], &size)
-        at = _put(_put(_put_length(at, b"$", size), text, size), b"\r\n", 2)
-        at = _put(at, PyBytes_AS_STRING(_TAIL), PyBytes_GET_SIZE(_TAIL))
-        at = _put_length(at, b"$", _digits(ttls[index]))
-        at = _put_length(at - 1, b"\n", ttls[index])  # the mark it begins with is the end of the line before
-    return packed
+cdef inline bint _has_key(Record record) noexcept:
+    cdef Py_ssize_t size
+    text_of(record, N_MARK, &size)
+    return size != 0
 
 
-cdef inline char *_put(char *at, const char *text, Py_ssize_t size) noexcept nogil:
-    memcpy(at, text, size)
-    return at + size
-
-
-cdef inline Py_ssize_t _bulk(Py_ssize_t size) noexcept nogil:
-    """How many bytes a bulk string of that size takes."""
-    return 5 + _digits(size) + size
-
-
-cdef str _key_mark(Record record):
-    """The mark of an idempotency key, None without one."""
+cdef int _put_key(Record record, unsigned char *mark) except -1:
+    """The mark of an idempotency key."""
     cdef Py_ssize_t size
     cdef const char *text = text_of(record, N_MARK, &size)
-    if not size:
-        return None
     try:
-        return "i" + PyUnicode_DecodeUTF8(text, size, NULL)
+        PyUnicode_DecodeUTF8(text, size, NULL)
     except UnicodeDecodeError as error:
         raise FrameError("mark is not UTF-8") from error
+    mark[0] = KEY
+    murmur3_x64_128(<const unsigned char *>text, size, 0, mark + 1)
+    return 0
 
 
-cdef str _content_mark(Record record, uint32_t version):
+cdef int _put_content(Record record, uint32_t version, unsigned char *mark) except -1:
     """The mark of a notification's content."""
     cdef const char *field[FIELDS]
     cdef Py_ssize_t size[FIELDS]
     cdef unsigned char[4] version_bytes
-    cdef unsigned char[16] digest
-    cdef char[33] mark
     cdef int index
     for index in (N_RECIPIENT, N_EMAIL, N_PHONE, N_DEVICES):
         field[0] = text_of(record, index, &size[0])
@@ -156,19 +241,5 @@ cdef str _content_mark(Record record, uint32_t version):
     put_u32(version_bytes, version)
     field[3], size[3] = <const char *>version_bytes, 4
     field[4] = text_of(record, N_DATA, &size[4])
-    hash_fields(field, size, digest)
-    mark[0] = b"c"
-    _put_hex(mark + 1, digest)
-    return PyUnicode_FromStringAndSize(mark, 33)
-
-
-cdef str _hex(const unsigned char *id):
-    cdef char[2 * ID_WIDTH] text
-    _put_hex(text, id)
-    return PyUnicode_FromStringAndSize(text, 2 * ID_WIDTH)
-
-
-cdef void _put_hex(char *at, const unsigned char *sixteen) noexcept:
-    cdef int index
-    for index in range(16):
-        at[2 * index], at[2 * index + 1] = _HEX[sixteen[index] >> 4], _HEX[sixteen[index] & 15]
+    mark[0] = CONTENT
+    return hash_fields(field, size, mark + 1)

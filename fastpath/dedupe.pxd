@@ -11,15 +11,15 @@ cdef int hash_fields(const char **field, Py_ssize_t *size, unsigned char *out) e
 
 
 cdef enum:
-    ROOM = 112  # bytes for a mark and its value, see values.MARK_BYTES
+    ROOM = 50  # bytes for a mark and its value, see values.MARK_BYTES
 
 
-cdef struct Kept:  # what stands under a mark: two lines of a CPU's cache
+cdef struct Kept:  # what stands under a mark: one line of a CPU's cache
     long long expires_ms
     uint32_t hash
     unsigned char mark_size
     unsigned char value_size
-    char text[ROOM]  # the mark, then the value
+    unsigned char text[ROOM]  # the mark, then the value
 
 
 cdef class LocalFilter:
@@ -30,8 +30,10 @@ cdef class LocalFilter:
     cdef uint64_t *_cells  # hash table with open addresses: the hash, and the place in _kept counted from 1; 0 is free
     cdef uint32_t _mask  # of a cell's number
 
-    cdef str find(self, str mark, long long now_ms)
-    cdef int keep(self, str mark, str value, long long expires_ms) except -1
-    cdef Kept *_look(self, uint32_t hash, const char *mark, Py_ssize_t size) noexcept
+    cdef const unsigned char *find(self, const unsigned char *mark, Py_ssize_t size, long long now_ms, Py_ssize_t *found) noexcept
+    cdef void keep(
+        self, const unsigned char *mark, Py_ssize_t size, const unsigned char *value, Py_ssize_t value_size, long long expires_ms
+    ) noexcept
+    cdef Kept *_look(self, uint32_t hash, const unsigned char *mark, Py_ssize_t size) noexcept
     cdef Kept *_new(self, uint32_t hash) noexcept
     cdef void _forget(self, Py_ssize_t number) noexcept

@@ -8,8 +8,6 @@ and a table of places in it: half of its cells are free, so that every search en
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
-from cpython.object cimport PyObject_Hash
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memcmp, memcpy
 
 from fastpath.values import MARK_BYTES
@@ -23,6 +21,8 @@ cdef long long _NEVER_MS = -(1 << 63)
 
 cdef enum:
     ON_STACK = 1024  # bytes of content hashed without an allocation
+
+cdef uint32_t _SEED = <uint32_t>hash("seed")  # another one in each process: who chooses content must not choose cells
 
 
 def content_hash(bytes recipient not None, str type not None, str template not None, long long version, bytes data not None):
@@ -73,43 +73,43 @@ cdef class LocalFilter:
         PyMem_Free(self._kept)
         PyMem_Free(self._cells)
 
-    def get(self, str mark not None, long long now_ms):
-        return self.find(mark, now_ms)
+    def get(self, bytes mark not None, long long now_ms):
+        cdef Py_ssize_t size
+        cdef const unsigned char *value = self.find(<const unsigned char *>PyBytes_AS_STRING(mark), len(mark), now_ms, &size)
+        return PyBytes_FromStringAndSize(<const char *>value, size) if value is not NULL else None
 
-    def put(self, str mark not None, str value not None, long long expires_ms):
-        self.keep(mark, value, expires_ms)
+    def put(self, bytes mark not None, bytes value not None, long long expires_ms):
+        cdef const unsigned char *text = <const unsigned char *>PyBytes_AS_STRING(value)
+        self.keep(<const unsigned char *>PyBytes_AS_STRING(mark), len(mark), text, len(value), expires_ms)
 
     def __len__(self):
         return self._count
 
-    cdef str find(self, str mark, long long now_ms):
-        cdef Py_ssize_t size
-        cdef const char *text = PyUnicode_AsUTF8AndSize(mark, &size)
-        cdef Kept *kept = self._look(_folded(mark), text, size)
+    cdef const unsigned char *find(self, const unsigned char *mark, Py_ssize_t size, long long now_ms, Py_ssize_t *found) noexcept:
+        cdef Kept *kept = self._look(_folded(mark, size), mark, size)
         if kept is NULL or kept.expires_ms <= now_ms:
-            return None
-        return PyUnicode_DecodeUTF8(kept.text + kept.mark_size, kept.value_size, NULL)
+            return NULL
+        found[0] = kept.value_size
+        return kept.text + kept.mark_size
 
-    cdef int keep(self, str mark, str value, long long expires_ms) except -1:
-        cdef Py_ssize_t size, value_size
-        cdef const char *text = PyUnicode_AsUTF8AndSize(mark, &size)
-        cdef const char *value_text = PyUnicode_AsUTF8AndSize(value, &value_size)
-        cdef uint32_t hash = _folded(mark)
-        cdef Kept *kept = self._look(hash, text, size)
+    cdef void keep(
+        self, const unsigned char *mark, Py_ssize_t size, const unsigned char *value, Py_ssize_t value_size, long long expires_ms
+    ) noexcept:
+        cdef uint32_t hash = _folded(mark, size)
+        cdef Kept *kept = self._look(hash, mark, size)
         if size > ROOM or value_size > ROOM - size:
             if kept is not NULL:
                 kept.expires_ms = _NEVER_MS
-            return 0
+            return
         if kept is NULL:
             kept = self._new(hash)
             kept.mark_size = <unsigned char>size
-            memcpy(kept.text, text, size)
-        memcpy(kept.text + size, value_text, value_size)
+            memcpy(kept.text, mark, size)
+        memcpy(kept.text + size, value, value_size)
         kept.value_size = <unsigned char>value_size
         kept.expires_ms = expires_ms
-        return 0
 
-    cdef Kept *_look(self, uint32_t hash, const char *mark, Py_ssize_t size) noexcept:
+    cdef Kept *_look(self, uint32_t hash, const unsigned char *mark, Py_ssize_t size) noexcept:
         """What stands under the mark, NULL if nothing does."""
         cdef uint32_t at = hash & self._mask
         cdef Kept *kept
@@ -151,9 +151,10 @@ cdef class LocalFilter:
         self._cells[hole] = 0
 
 
-cdef inline uint32_t _folded(str mark) except? 0:
-    cdef Py_hash_t hash = PyObject_Hash(mark)
-    return <uint32_t>(<uint64_t>hash ^ <uint64_t>hash >> 32)
+cdef inline uint32_t _folded(const unsigned char *mark, Py_ssize_t size) noexcept:
+    cdef unsigned char[16] out
+    murmur3_x64_128(mark, size, _SEED, out)
+    return out[0] | <uint32_t>out[1] << 8 | <uint32_t>out[2] << 16 | <uint32_t>out[3] << 24
 
 
 cdef int hash_fields(const char **field, Py_ssize_t *size, unsigned char *out) except -1:

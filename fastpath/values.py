@@ -12,7 +12,9 @@ UNMATCHED = "unmatched"  # Route.rule where no rule matched
 MEMO_MAX = 65_536  # decisions a router remembers: types come from callers, so they must not pile up for good
 COURSES_MAX = 4_096  # courses remembered for a template: types and languages come from callers
 ENTRY_OVERHEAD = 256  # bytes that an entry of a render cache costs beside its data and content
-MARK_BYTES = 112  # of a mark and its value in UTF-8: what is longer is not remembered by a LocalFilter
+MARK_BYTES = 50  # of a mark and its value: what is longer is not remembered by a LocalFilter
+CONTENT_SPANS_S = (3600, 6 * 3600, 86_400, 7 * 86_400)  # by which marks of content are kept together; none holds longer
+KEY_SPAN_S = 6 * 3600  # and those of idempotency keys
 SIGHTS = 65_536  # inputs seen once that a render cache knows again, about; a power of two
 
 # How a recipient is reached: id, e-mail address, phone (E.164), devices (JSON, [[platform, token], ...]), language; "" for what
@@ -135,6 +137,22 @@ class Plan(NamedTuple):
     letters: tuple[Letter, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     version: int = 0
+
+
+class Lot(NamedTuple):
+    """Claims that are laid together, as they end within one span of time.
+
+    Attributes:
+        content: whether what they mark is content; else idempotency keys.
+        span_s: how long such spans are, seconds.
+        number: of the span since the epoch.
+        claims: mark (16 bytes), value (16 bytes), end (ms since the epoch, 6 bytes, big endian) of each; no mark twice.
+    """
+
+    content: bool
+    span_s: int
+    number: int
+    claims: bytes
 
 
 class Way(NamedTuple):

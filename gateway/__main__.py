@@ -59,7 +59,7 @@ async def build(context: Context) -> AsyncIterator[Sequence[Runnable]]:
 async def _grpc(context: Context, ledger: Ledger, catalog: Catalog, pokes: Pokes, admission: Admission) -> GrpcServer:
     settings, store, clock = context.settings, context.store, context.clock
     streams, changes, drain = Streams(store), Changes(store), Drain()
-    reservations = Reservations(Marks(store), settings.partitions)
+    reservations = Reservations(await Marks(store).open(), settings.partitions, clock=clock)
     safe = durability.required(fsync=settings.critical_fsync, replicas=settings.critical_replicas)
     await durability.check(store, safe)
     committer = Committer(durable(streams.append, safe), settings.partitions)

@@ -8,10 +8,10 @@ has seen (by the record's mark).
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from core.clock import SYSTEM_CLOCK, Clock
 from core.ids import partition_for
 from core.marks import Marks
 
-KEEP_S = 24 * 3600
 ID_BYTES = 16
 
 
@@ -37,11 +37,13 @@ class Reservations:
     Args:
         marks: where they are kept.
         partitions: how many there are, to spread the keys.
+        clock: injected.
     """
 
-    def __init__(self, marks: Marks, partitions: int) -> None:
+    def __init__(self, marks: Marks, partitions: int, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._marks = marks
         self._partitions = partitions
+        self._clock = clock
 
     async def reserve(self, asks: Sequence[Ask]) -> list[Reserved]:
         """What each key gives, in order: the second of two equal keys meets what the first one left.
@@ -49,8 +51,9 @@ class Reservations:
         Raises:
             StoreError: Redis could not be asked; some keys may be reserved, and asking again is safe.
         """
-        items = [(self._partition(ask.mark), ask.mark, ask.id + ask.content, KEEP_S) for ask in asks]
-        return [judge(ask, before) for ask, before in zip(asks, await self._marks.reserve(items), strict=True)]
+        items = [(self._partition(ask.mark), ask.mark, ask.id + ask.content) for ask in asks]
+        found = await self._marks.reserve(items, self._clock.now_ms())
+        return [judge(ask, before) for ask, before in zip(asks, found, strict=True)]
 
     async def known(self, marks: Sequence[str]) -> list[bool]:
         """Whether an earlier call had the key, for each; reserves nothing.
@@ -58,8 +61,7 @@ class Reservations:
         Raises:
             StoreError: Redis could not be asked.
         """
-        found = await self._marks.reserved([(self._partition(mark), mark) for mark in marks])
-        return [value is not None for value in found]
+        return await self._marks.reserved([(self._partition(mark), mark) for mark in marks], self._clock.now_ms())
 
     def _partition(self, mark: str) -> int:
         return partition_for(mark.encode(), self._partitions)

@@ -113,6 +113,7 @@ def valkey(folder: Path, *, durable: bool = True) -> Recipe:
         "auto-aof-rewrite-percentage 100",
         "auto-aof-rewrite-min-size 768mb",
         "rdbcompression no",
+        "lazyfree-lazy-expire yes",
         'save ""',
         "daemonize no",
     ]

@@ -73,19 +73,19 @@ class LocalFilter:
         if capacity < 1:
             raise ValueError("a filter holds at least one mark")
         self._capacity = capacity
-        self._seen: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._seen: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
 
-    def get(self, mark: str, now_ms: int) -> str | None:
+    def get(self, mark: bytes, now_ms: int) -> bytes | None:
         """The value put under `mark`, None if there is none or it expired at or before `now_ms`."""
         seen = self._seen.get(mark)
         return seen[0] if seen is not None and seen[1] > now_ms else None
 
-    def put(self, mark: str, value: str, expires_ms: int) -> None:
+    def put(self, mark: bytes, value: bytes, expires_ms: int) -> None:
         """Remember `value` until `expires_ms`; what stood there is replaced and keeps its place in the queue."""
-        if len(mark.encode()) + len(value.encode()) > MARK_BYTES:
+        if len(mark) + len(value) > MARK_BYTES:
             if mark not in self._seen:
                 return
-            value, expires_ms = "", _NEVER_MS  # what it replaces does not hold any more
+            value, expires_ms = b"", _NEVER_MS  # what it replaces does not hold any more
         if mark not in self._seen and len(self._seen) >= self._capacity:
             self._seen.popitem(last=False)
         self._seen[mark] = (value, expires_ms)

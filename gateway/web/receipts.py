@@ -47,14 +47,14 @@ class ReceiptsDoor:
             count(_APP, REFUSED)
             raise web.HTTPForbidden(text="not a receipt of ours") from error
         now_ms = self._clock.now_ms()
-        mark = f"{receipt.id.hex()}{receipt.channel}{receipt.device}{event}"
+        mark = receipt.id + bytes((receipt.channel, receipt.device, status))
         if self._known.get(mark, now_ms) is not None:
             count(_APP, IGNORED)
         elif our_id(format_id(receipt.id), now_ms) is None:
             count(_APP, FOREIGN)
         else:
             await self._teller.tell([Event(receipt.id, receipt.channel, receipt.device, Fate(status))], now_ms)
-            self._known.put(mark, event, now_ms + REPEAT_MS)
+            self._known.put(mark, b"", now_ms + REPEAT_MS)
         return web.Response(status=204)
 
 

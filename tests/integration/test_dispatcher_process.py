@@ -80,8 +80,9 @@ async def test_it_works_hears_of_changes_and_drains(settings: Settings, store: S
 async def test_a_traced_notification_has_a_span_that_the_sender_goes_on_from(store: Store, ledger: Ledger) -> None:
     await ledger.templates.put(ORDER)
     await ledger.recipients.upsert(ADA)
+    dedupe = Dedupe(await Marks(store).open())
     handler = DispatcherHandler(
-        People(ledger.recipients.contacts), Templates(ledger.templates.get), Decider(RenderCache(1 << 20)), Dedupe(Marks(store))
+        People(ledger.recipients.contacts), Templates(ledger.templates.get), Decider(RenderCache(1 << 20)), dedupe
     )
     exporter = InMemorySpanExporter()
     provider = TracerProvider()

@@ -6,26 +6,86 @@ import pytest
 
 from core.census import census
 from core.changes import RECIPIENT, Changes
-from core.marks import Marks
+from core.clock import SYSTEM_CLOCK
+from core.marks import RESERVED_S, SLACK_S, Marks
 from core.members import Members, list_members
 from core.pokes import Pokes
 from core.store import Store
+from fastpath import Lot
+from fastpath.values import CONTENT_SPANS_S, KEY_SPAN_S
 from tests.helpers import eventually
+
+NOW = 1_700_000_000_000
+
+
+def lot(
+    value: bytes, *marks: bytes, ends_ms: int = NOW + 60_000, span_s: int = CONTENT_SPANS_S[0], content: bool = True
+) -> Lot:
+    """Claims to content (or keys) that end together, all with the same value."""
+    ends = ends_ms.to_bytes(6)
+    return Lot(content, span_s, ends_ms // (1000 * span_s), b"".join(mark * 16 + value * 16 + ends for mark in marks))
 
 
 async def test_the_first_mark_stands_and_recognises_its_owner(store: Store) -> None:
-    marks = Marks(store)
-    assert await marks.claim(0, ["a", "b"], ["1-0:0", "1-0:1"], [60, 60]) == [None, None]
-    found = await marks.claim(0, ["a", "b", "c"], ["1-0:0", "2-0:0", "2-0:1"], [60, 60, 60])
-    assert found == [b"1-0:0", b"1-0:1", None]
-    assert await marks.claim(1, ["a"], ["9-0:0"], [60]) == [None]
-    assert await marks.claim(0, [], [], []) == []
+    marks = await Marks(store).open()
+    assert await marks.claim(0, [lot(b"1", b"a", b"b")], NOW) == [[]]
+    assert await marks.claim(0, [lot(b"1", b"b"), lot(b"2", b"c", b"a")], NOW) == [[0, b"1" * 16], [1, b"1" * 16]]
+    assert await marks.claim(0, [lot(b"3", b"c")], NOW) == [[0, b"2" * 16]]
+    assert await marks.claim(1, [lot(b"3", b"a")], NOW) == [[]], "another partition"
+    assert await marks.claim(0, [lot(b"3", b"a", content=False, span_s=KEY_SPAN_S)], NOW) == [[]], "a key, not content"
+    assert await marks.claim(0, [], NOW) == []
 
 
-async def test_marks_end(store: Store) -> None:
-    await Marks(store).reserve([(0, "digest", b"v", 100)])
-    names = await store.redis.keys("*")
-    assert [0 < await store.redis.ttl(name) <= 100 for name in names] == [True]
+@pytest.mark.parametrize("span_s", CONTENT_SPANS_S)
+async def test_a_mark_holds_until_its_end_and_no_longer(store: Store, span_s: int) -> None:
+    """Also for whoever claims it for another time, that is, in another hash."""
+    marks = await Marks(store).open()
+    ends_ms = NOW + 1000 * span_s
+    assert await marks.claim(0, [lot(b"1", b"a", ends_ms=ends_ms, span_s=span_s)], NOW) == [[]]
+    for other_s in CONTENT_SPANS_S:
+        last = lot(b"2", b"a", ends_ms=ends_ms + 1, span_s=other_s)
+        assert await marks.claim(0, [last], ends_ms - 1) == [[0, b"1" * 16]]
+    again = lot(b"2", b"a", ends_ms=ends_ms + 1000, span_s=span_s)
+    assert await marks.claim(0, [again], ends_ms) == [[]]
+    assert await marks.claim(0, [lot(b"3", b"a", ends_ms=ends_ms + 2000, span_s=span_s)], ends_ms + 1) == [[0, b"2" * 16]]
+
+
+async def test_many_marks_are_claimed_in_one_step(store: Store) -> None:
+    marks = await Marks(store).open()
+    each = [i.to_bytes(16) + bytes(16) + (NOW + 1).to_bytes(6) for i in range(9000)]
+    whole = Lot(True, 3600, (NOW + 1) // 3_600_000, b"".join(each))
+    assert await marks.claim(0, [whole], NOW) == [[]]
+    ((*found,),) = await marks.claim(0, [whole], NOW)
+    assert found[::2] == list(range(9000))
+
+
+async def test_what_marks_stand_in_goes_when_the_last_of_them_has_ended(store: Store) -> None:
+    marks, now_ms = await Marks(store).open(), SYSTEM_CLOCK.now_ms()
+    await marks.claim(0, [lot(b"1", b"a", ends_ms=now_ms + 60_000)], now_ms)
+    await marks.reserve([(0, "ab" * 16, b"v")], now_ms)
+    lives = [await store.redis.ttl(name) for name in await store.redis.keys("*")]
+    assert len(lives) == 2
+    assert all(60 <= ttl_s <= RESERVED_S + KEY_SPAN_S + SLACK_S for ttl_s in lives)
+
+
+async def test_a_key_is_reserved_once(store: Store) -> None:
+    marks = await Marks(store).open()
+    one, two = "01" * 16, "02" * 16
+    assert await marks.reserve([(0, one, b"a"), (1, two, b"b"), (0, one, b"c"), (0, one, b"a")], NOW) == [
+        None,
+        None,
+        b"a",
+        b"a",
+    ]
+    assert await marks.reserve([(1, two, b"d"), (0, "03" * 16, b"e"), (1, two, b"b")], NOW) == [b"b", None, b"b"]
+    assert await marks.reserved([(0, one), (1, one), (1, two), (0, "04" * 16)], NOW) == [True, False, True, False]
+    later = NOW + 1000 * RESERVED_S
+    assert await marks.reserved([(0, one)], later - 1) == [True]
+    assert await marks.reserve([(0, one, b"f")], later - 1) == [b"a"]
+    assert await marks.reserved([(0, one)], later) == [False]
+    assert await marks.reserve([(0, one, b"f")], later) == [None]
+    assert await marks.reserve([(0, one, b"g")], later) == [b"f"]
+    assert (await marks.reserve([], NOW), await marks.reserved([], NOW)) == ([], [])
 
 
 async def test_changes_are_heard(store: Store) -> None:

@@ -42,7 +42,9 @@ def test_strangers_take_dispatchers_and_postgresql() -> None:
 def test_bytes_become_memory_and_disk() -> None:
     found = plan(COSTS, DEMAND)
     assert found.redis_queue_gib == pytest.approx(50_000 * 600 * 400 / GIB)
-    assert found.redis_marks_gib == pytest.approx(1e9 * 2 * 100 / GIB)  # the gateway's mark and the dispatcher's
+    assert found.redis_marks_gib == pytest.approx(
+        1e9 * (30 + 31) / 24 * 100 / GIB
+    )  # 24 and 25 hours, and the span of 6 that they end in
     assert found.postgres_deliveries_gib == pytest.approx(1e9 * 30 * 500 / GIB)
     assert found.postgres_recipients_gib == pytest.approx(100e6 * 200 / GIB)
     assert plan(COSTS, replace(DEMAND, keyed=0.0)).redis_marks_gib == 0

@@ -10,7 +10,7 @@ from core.model import Channel, Priority
 def test_all_names_of_a_partition_share_its_hash_tag() -> None:
     names = [name for name, _ in paths(7)]
     names += [f(keys.outbound(7, Channel.SMS, Priority.LOW)) for f in (keys.waiting, keys.due, keys.progress)]
-    names += [keys.seen(7, "m"), keys.idempotency(7, "d")]
+    names += [keys.seen(7, "content", 3600, 12)]
     assert {re.search(r"\{(.*?)\}", name).group(1) for name in names} == {"p7"}  # type: ignore[union-attr]
     assert len(set(names)) == len(names)
 
