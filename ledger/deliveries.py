@@ -97,14 +97,14 @@ class DeliveryStore:
             UUID(bytes=wanted.before_id) if wanted.before_id else END, _first_id(wanted.before_ms) if wanted.before_ms else END
         )
         first = _first_id(wanted.after_ms)
-        if wanted.recipient_id:
-            return await self._fetch(await self._ids_of_recipient(wanted, first, end))
-        params = {"type": wanted.type, "first": first, "end": end, "limit": wanted.limit}
-        name = "list_by_type" if wanted.type else "list_all"
-        return await self._fetch([row[0] for row in await self._database.fetch(_SQL[name], params)])
+        if wanted.recipient_id or wanted.type:
+            return await self._fetch(await self._ids_by_day(wanted, first, end))
+        params = {"first": first, "end": end, "limit": wanted.limit}
+        return await self._fetch([row[0] for row in await self._database.fetch(_SQL["list_all"], params)])
 
-    async def _ids_of_recipient(self, wanted: NotificationFilter, first: UUID, end: UUID) -> Sequence[UUID]:
-        """Day by day, the newest first: his rows stand in runs (ledger/runs.py), and in those in no order of time."""
+    async def _ids_by_day(self, wanted: NotificationFilter, first: UUID, end: UUID) -> Sequence[UUID]:
+        """The newest day first, until there are enough: what leads to rows of a recipient or a type is ordered within a day."""
+        query = _SQL["list_by_recipient" if wanted.recipient_id else "list_by_type"]
         found: list[UUID] = []
         async with self._database.connection() as connection:
             days = await (await connection.execute(_SQL["days"], {"first": first, "end": end})).fetchall()
@@ -118,8 +118,7 @@ class DeliveryStore:
                     "end": min(end, upper),
                     "limit": wanted.limit - len(found),
                 }
-                rows = await (await connection.execute(_SQL["list_by_recipient"], params)).fetchall()
-                found += (row[0] for row in rows)
+                found += (row[0] for row in await (await connection.execute(query, params)).fetchall())
                 if len(found) >= wanted.limit:
                     break
         return found

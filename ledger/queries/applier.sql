@@ -11,9 +11,9 @@ returning entry_ms, entry_seq, waiting;
 
 -- name: copy_deliveries
 -- What a row costs PostgreSQL in the whole path, of two million: 3.7 us for the row and the primary key (new ids meet at its right
--- edge), 1.2 for by_type (the same, once a type), 1.9 for by_recipient, in runs of 250,000 rows (ledger/runs.py); of a million,
--- 2.8; with the recipient first 4.2, and more with each million. A hash index on the recipient would cost less, but where one
--- recipient has a great many rows its every insert walks them all. COPY into the day's partition by name would save nothing
+-- edge), about 1 for by_type, 1.9 for by_recipient, in runs of 250,000 rows (ledger/runs.py); of a million, 2.8; with the recipient
+-- first 4.2, and more with each million. A hash index on the recipient would cost less, but where one recipient has a great many
+-- rows its every insert walks them all. COPY into the day's partition by name would save nothing
 -- that can be measured, and would fill one that an operator has detached.
 copy deliveries (
     notification_id, accepted_at, status_at, run, template_version, channel, device, priority, class, status, attempt, units,
