@@ -31,11 +31,11 @@ SPANS: dict[Kind, tuple[tuple[int, int], ...]] = {
 
 
 def hashes(partition: int, kind: Kind, now_ms: int) -> list[str]:
-    """All hashes in which a mark that holds now may stand."""
+    """All hashes in which a mark that holds now may stand, also one that a host claimed whose clock is ahead of ours."""
     return [
         keys.seen(partition, kind, span_s, now_ms // (1000 * span_s) + ahead)
         for span_s, longest_s in SPANS[kind]
-        for ahead in range(-(-longest_s // span_s) + 1)
+        for ahead in range(-(-longest_s // span_s) + 2)
     ]
 
 

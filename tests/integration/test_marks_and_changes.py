@@ -50,6 +50,28 @@ async def test_a_mark_holds_until_its_end_and_no_longer(store: Store, span_s: in
     assert await marks.claim(0, [lot(b"3", b"a", ends_ms=ends_ms + 2000, span_s=span_s)], ends_ms + 1) == [[0, b"2" * 16]]
 
 
+@pytest.mark.parametrize("skew_ms", [-30_000, -1, 1, 30_000])
+async def test_clocks_that_differ_hide_no_mark(store: Store, skew_ms: int) -> None:
+    """At the end of a span of time, which one of the two has behind it."""
+    marks = await Marks(store).open()
+
+    def clocks(span_s: int) -> tuple[int, int]:
+        border_ms = NOW - NOW % (1000 * span_s)
+        return border_ms + skew_ms // 2, border_ms + skew_ms // 2 - skew_ms
+
+    for i, span_s in enumerate(CONTENT_SPANS_S):
+        theirs, ours = clocks(span_s)
+        first, second = (
+            lot(value, bytes((i,)), ends_ms=now_ms + 1000 * span_s, span_s=span_s)
+            for value, now_ms in ((b"1", theirs), (b"2", ours))
+        )
+        assert await marks.claim(0, [first], theirs) == [[]]
+        assert await marks.claim(0, [second], ours) == [[0, b"1" * 16]]
+    theirs, ours = clocks(KEY_SPAN_S)
+    assert await marks.reserve([(0, "01" * 16, b"a")], theirs) == [None]
+    assert await marks.reserve([(0, "01" * 16, b"b")], ours) == [b"a"]
+
+
 async def test_many_marks_are_claimed_in_one_step(store: Store) -> None:
     marks = await Marks(store).open()
     each = [i.to_bytes(16) + bytes(16) + (NOW + 1).to_bytes(6) for i in range(9000)]
