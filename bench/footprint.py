@@ -77,8 +77,9 @@ async def mark_bytes(store: Store) -> float:
     before, marks, now_ms = await redis_bytes(store), await Marks(store).open(), SYSTEM_CLOCK.now_ms()
     for start in range(0, MARKS // 2, BATCH):
         keys = [f"{start + i:032x}" for i in range(BATCH)]
+        records = [record(NOTIFICATION, id=bytes.fromhex(key), mark=key) for key in keys]
         claims = Claims(LocalFilter(1), CLAIMED_S, now_ms)
-        claims.ask(f"{start}-0", [record(NOTIFICATION, id=bytes(16), mark=key) for key in keys], [None] * BATCH)
+        claims.ask(f"{start}-0", records, [None] * BATCH)
         await marks.claim(0, claims.strange(), now_ms)
         await marks.reserve([(0, key, bytes(32)) for key in keys], now_ms)
     return round((await redis_bytes(store) - before) / MARKS, 1)

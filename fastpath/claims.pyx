@@ -8,14 +8,12 @@ before.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memcmp, memcpy
 
 from fastpath.dedupe cimport FIELDS, LocalFilter, hash_fields, murmur3_x64_128
 from fastpath.records cimport ID_OFFSET, KIND, Record, get_u32, put_u32, text_of
 from fastpath.slots cimport *
 
-from fastpath.errors import FrameError
 from fastpath.values import CONTENT_SPANS_S, KEY_SPAN_S, Lot
 
 cdef enum:
@@ -54,7 +52,8 @@ cdef class Claims:
                 raise TypeError("notifications lay claims")
             if _has_key(record):
                 claim = self._new(index, self._key_ttl_s, False)
-                _put_key(record, claim.mark)
+                claim.mark[0] = KEY
+                murmur3_x64_128(record._start + ID_OFFSET, DIGEST, 0, claim.mark + 1)
                 place = f"{entry_id}:{index}".encode()
                 murmur3_x64_128(<const unsigned char *>PyBytes_AS_STRING(place), PyBytes_GET_SIZE(place), 0, claim.value)
                 self._look(claim)
@@ -211,19 +210,6 @@ cdef inline bint _has_key(Record record) noexcept:
     cdef Py_ssize_t size
     text_of(record, N_MARK, &size)
     return size != 0
-
-
-cdef int _put_key(Record record, unsigned char *mark) except -1:
-    """The mark of an idempotency key."""
-    cdef Py_ssize_t size
-    cdef const char *text = text_of(record, N_MARK, &size)
-    try:
-        PyUnicode_DecodeUTF8(text, size, NULL)
-    except UnicodeDecodeError as error:
-        raise FrameError("mark is not UTF-8") from error
-    mark[0] = KEY
-    murmur3_x64_128(<const unsigned char *>text, size, 0, mark + 1)
-    return 0
 
 
 cdef int _put_content(Record record, uint32_t version, unsigned char *mark) except -1:

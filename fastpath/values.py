@@ -143,7 +143,7 @@ class Lot(NamedTuple):
     """Claims that are laid together, as they end within one span of time.
 
     Attributes:
-        content: whether what they mark is content; else idempotency keys.
+        content: whether what they mark is content; else ids of what came with an idempotency key.
         span_s: how long such spans are, seconds.
         number: of the span since the epoch.
         claims: mark (16 bytes), value (16 bytes), end (ms since the epoch, 6 bytes, big endian) of each; no mark twice.

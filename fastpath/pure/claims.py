@@ -1,8 +1,11 @@
 """Twin of fastpath/claims.pyx: the marks that a batch's notifications lay claim to, and who came first. No I/O.
 
 A claim is a mark, the value that says who claims it (the same value again is the same claim, repeated after a crash), and when
-it ends. Two kinds: the idempotency key, by the notification's place in the stream, as a re-append has the same id; and the
-content for the dedupe window, by the notification's id, which the later one is told. Marks and values are 16 bytes.
+it ends. Two kinds: the id of what came with an idempotency key, by its place in the stream, as a repeated call appends it once
+more under the same id; and the content for the dedupe window, by the notification's id, which the later one is told. Marks and
+values are 16 bytes.
+
+The key itself is the gateway's to know: who uses one again after its day has another id, and that is another notification.
 """
 
 from dataclasses import dataclass
@@ -32,7 +35,7 @@ class Claims:
 
     Args:
         seen: marks known in this process; those that turn out to be ours are added.
-        key_ttl_s: how long an idempotency key is claimed, seconds; content is for the notification's own window.
+        key_ttl_s: how long the id of what came with a key is claimed, seconds; content is for the notification's own window.
         now_ms: by the clock.
     """
 
@@ -45,17 +48,13 @@ class Claims:
         self._lots: dict[tuple[bool, int, int], list[_Claim]] = {}
 
     def ask(self, entry_id: str, records: list[Record], plans: list[Plan | None]) -> None:
-        """Takes in an entry's notifications; content is claimed only by those that have letters.
-
-        Raises:
-            FrameError: a mark that is not UTF-8.
-        """
+        """Takes in an entry's notifications; content is claimed only by those that have letters."""
         if len(records) != len(plans):
             raise ValueError("a plan, or None, for each notification")
         for index, (record, plan) in enumerate(zip(records, plans, strict=True)):
             if record.mark:
                 place = murmur3(f"{entry_id}:{index}".encode())
-                self._claim(KEY + murmur3(record.mark.encode()), place, index, self._key_ttl_s)
+                self._claim(KEY + murmur3(record.id), place, index, self._key_ttl_s)
             if plan is not None and plan.letters and record.extra:
                 recipient = record.recipient_id or record.email or record.phone
                 content = recipient.encode() or record.devices, record.type, record.template, plan.version, record.data

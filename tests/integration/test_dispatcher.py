@@ -156,6 +156,17 @@ async def test_a_second_copy_of_the_same_call_is_dropped_silently(desk: Desk) ->
     assert len(await desk.outcomes()) == 1
 
 
+async def test_a_key_used_again_after_its_day_is_another_notification(desk: Desk) -> None:
+    """The gateway has forgotten it after a day and answers OK with a new id; what is claimed here holds for longer."""
+    first, second = notification(EMAIL, mark="caller-key"), notification(EMAIL, mark="caller-key")
+    await desk.post(first)
+    await desk.work()
+    await desk.post(second)
+    await desk.work()
+    assert [delivery.id for delivery in await desk.sent(EMAIL)] == [first.id, second.id]
+    assert [outcome.id for outcome in await desk.outcomes()] == [first.id, second.id]
+
+
 async def test_a_copy_is_known_by_a_process_that_has_just_started(desk: Desk) -> None:
     record = notification(EMAIL, mark="caller-key", extra=60)
     await desk.post(record)

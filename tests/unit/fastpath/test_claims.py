@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastpath import layout
-from fastpath.errors import FrameError
 from fastpath.values import CONTENT_SPANS_S, KEY_SPAN_S, Letter, Lot, Plan, Target
 from tests.unit.fastpath.twins import ID, NATIVE, PURE, THOROUGH, Implementation, fields, outcome
 
@@ -43,11 +42,24 @@ def content_of(fast: Implementation, **named: Any) -> Any:
     return lot.claims[:16]
 
 
-def test_a_key_is_claimed_by_its_place_in_the_stream(fast: Implementation) -> None:
+def test_the_id_of_what_has_a_key_is_claimed_by_its_place_in_the_stream(fast: Implementation) -> None:
     made = claims(fast)
     made.ask("5-1", [notification(fast), notification(fast, mark="key")], [None, REFUSED])
-    expected = claim(fast.dedupe.murmur3(b"key"), fast.dedupe.murmur3(b"5-1:1"), KEY_TTL_S)
+    expected = claim(fast.dedupe.murmur3(ID), fast.dedupe.murmur3(b"5-1:1"), KEY_TTL_S)
     assert made.strange() == [Lot(False, KEY_SPAN_S, number(KEY_SPAN_S, KEY_TTL_S), expected)]
+
+
+def test_a_key_with_another_id_is_another_notification(fast: Implementation) -> None:
+    """The gateway gives one only when the key's day is over, and has answered OK for it."""
+    seen = fast.dedupe.LocalFilter(100)
+    for entry, id_ in (("5-1", ID), ("5-2", ID[::-1])):
+        made = claims(fast, seen)
+        made.ask(entry, [notification(fast, id=id_, mark="key")], [SENT])
+        assert [made.settle([[] for _ in made.strange()]), len(seen)] == [[], int(entry[-1])]
+    made = claims(fast, seen)
+    made.ask("5-3", [notification(fast, mark="key")], [SENT])
+    assert made.strange() == []
+    assert made.settle([]) == [(0, 0, False, fast.dedupe.murmur3(b"5-1:0"))], "appended once more"
 
 
 def test_content_is_claimed_by_the_id_if_it_goes_out(fast: Implementation) -> None:
@@ -124,11 +136,11 @@ def test_of_two_in_one_batch_the_first_is_asked_for(fast: Implementation) -> Non
 
 
 def test_marks_that_begin_alike_are_told_apart(fast: Implementation) -> None:
-    alike = ["key 13680", "key 35913"]
-    first, second = (fast.dedupe.murmur3(key.encode()) for key in alike)
+    alike = [b"---an id-%7d" % i for i in (37_727, 48_781)]
+    first, second = (fast.dedupe.murmur3(id_) for id_ in alike)
     assert first[:4] == second[:4]
     made = claims(fast)
-    made.ask("1-0", [notification(fast, mark=key) for key in alike], [None, None])
+    made.ask("1-0", [notification(fast, id=id_, mark="key") for id_ in alike], [None, None])
     (lot,) = made.strange()
     assert (lot.claims[:16], lot.claims[38:54]) == (first, second)
     assert made.settle([[]]) == []
@@ -140,7 +152,7 @@ def test_a_key_and_content_do_not_meet(fast: Implementation) -> None:
     made.ask("1-0", [notification(fast, mark="key", extra=60)], [SENT])
     made.strange()
     made.settle([[], []])
-    digests = fast.dedupe.murmur3(b"key"), content_of(fast)
+    digests = fast.dedupe.murmur3(ID), content_of(fast)
     kept = [[seen.get(kind + digest, NOW) is not None for digest in digests] for kind in (b"i", b"c")]
     assert kept == [[True, False], [False, True]]
 
@@ -202,10 +214,6 @@ def test_what_cannot_lay_claim(fast: Implementation) -> None:
         claims(fast).ask("5-1", [notification(fast)], [])
     with pytest.raises(ValueError):
         claims(fast, now_ms=-1)
-    frame = fast.records.pack_frame([notification(fast, mark="mark-here")])
-    (damaged,) = fast.records.unpack_frame(frame.replace(b"mark-here", b"mark-\xff\xff\xff\xff"))
-    with pytest.raises(FrameError):
-        claims(fast).ask("5-1", [damaged], [None])
     with pytest.raises((TypeError, AttributeError)):
         claims(fast).ask("5-1", [fast.records.record(layout.OUTCOME, id=ID)], [None])
 
