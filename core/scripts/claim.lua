@@ -34,5 +34,6 @@ for start = 0, count - 1, AT_ONCE do
     end
     if #fresh > 0 then redis.call('HSET', home, unpack(fresh)) end
 end
-redis.call('PEXPIRE', home, ARGV[3])
+local needed = tonumber(ARGV[3])
+if redis.call('PTTL', home) < needed then redis.call('PEXPIRE', home, needed) end -- never less: another host's clock may be behind
 return taken

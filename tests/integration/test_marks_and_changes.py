@@ -90,6 +90,18 @@ async def test_what_marks_stand_in_goes_when_the_last_of_them_has_ended(store: S
     assert all(60 <= ttl_s <= RESERVED_S + KEY_SPAN_S + SLACK_S for ttl_s in lives)
 
 
+async def test_a_host_whose_clock_is_ahead_shortens_nobodys_marks(store: Store) -> None:
+    marks, now_ms = await Marks(store).open(), SYSTEM_CLOCK.now_ms()
+    border_ms = now_ms - now_ms % 3_600_000 + 7_200_000  # an end of a span that is an hour away, or more
+    await marks.claim(0, [lot(b"1", b"a", ends_ms=border_ms - 1)], now_ms)
+    (name,) = await store.redis.keys("*")
+    before = await store.redis.pttl(name)
+    await marks.claim(0, [lot(b"2", b"b", ends_ms=border_ms - 1)], now_ms + 1_800_000)
+    assert before - 60_000 < await store.redis.pttl(name) <= before
+    await marks.claim(0, [lot(b"3", b"c", ends_ms=border_ms - 1)], now_ms - 600_000)
+    assert await store.redis.pttl(name) > before, "one whose clock is behind needs it for longer"
+
+
 async def test_a_key_is_reserved_once(store: Store) -> None:
     marks = await Marks(store).open()
     one, two = "01" * 16, "02" * 16
