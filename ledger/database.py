@@ -36,12 +36,12 @@ _UNAVAILABLE = (psycopg.OperationalError, errors.ReadOnlySqlTransaction, errors.
 
 
 @contextmanager
-def wrapped() -> Iterator[None]:
-    """Raises psycopg's errors as LedgerUnavailable (away, too slow: try again) or LedgerError (refused)."""
+def wrapped(limit_s: float = CALL_S) -> Iterator[None]:
+    """Raises psycopg's errors as LedgerUnavailable (away, or not done in `limit_s`: try again) or LedgerError (refused)."""
     try:
         yield
     except TimeoutError as error:
-        raise LedgerUnavailable(f"PostgreSQL did not answer within {CALL_S:.0f} s") from error
+        raise LedgerUnavailable(f"PostgreSQL did not answer within {limit_s:.0f} s") from error
     except _UNAVAILABLE as error:
         raise LedgerUnavailable(f"PostgreSQL is not available: {_words(error)}") from error
     except psycopg.InterfaceError as error:  # a connection that broke in the middle of a call

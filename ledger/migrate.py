@@ -17,7 +17,7 @@ from ledger.sql import load
 
 _SQL = load("migrate")
 
-MIGRATE_S = 300.0  # waiting for another process's migration included
+MIGRATE_S = 3600.0  # an index of a large table; waiting for another process's migration included
 
 
 class Migration(NamedTuple):
@@ -54,7 +54,7 @@ async def migrate(dsn: str) -> None:
         LedgerUnavailable: the database cannot be reached.
         LedgerError: a migration failed (nothing is changed then), or one that was applied has been edited since.
     """
-    with wrapped():
+    with wrapped(MIGRATE_S):
         async with asyncio.timeout(MIGRATE_S), await connect(dsn) as connection, connection.transaction():
             await connection.execute(_SQL["lock"])
             await connection.execute(_SQL["create_table"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from core.errors import LedgerError, LedgerUnavailable
 from ledger import Ledger
-from ledger.migrate import migrate
+from ledger.migrate import Migration, migrate, migrations
 from tests.helpers import eventually, psql, with_database
+
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 @pytest.fixture
@@ -62,6 +65,34 @@ async def test_a_migration_killed_in_the_middle_does_not_block_the_next(empty_da
     psql(empty_database, "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'")
     await asyncio.wait_for(waiting, 20)
     assert psql(empty_database, "select count(*) from migrations where number = 9999") == "0"
+
+
+async def test_an_index_that_was_made_beforehand_is_taken_over(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/operations.md has it done, day by day and with nobody held up."""
+    every = migrations()
+    monkeypatch.setattr("ledger.migrate.migrations", lambda: [one for one in every if one.number < 6])
+    await migrate(empty_database)
+    psql(empty_database, "select make_day('2026-11-27')")
+    (statement,) = re.findall(r"^    (create index concurrently .*);$", OPERATIONS.read_text(), re.MULTILINE)
+    psql(empty_database, statement)
+    psql(empty_database, "select make_day('2026-11-28')")
+    indexes = (
+        "select oid from pg_class where relkind = 'i' and oid in (select indexrelid from pg_index where indrelid = "
+        "'deliveries_20261127'::regclass and pg_get_indexdef(indexrelid) like '%substr%')"
+    )
+    beforehand = psql(empty_database, indexes)
+    monkeypatch.setattr("ledger.migrate.migrations", lambda: every)
+    await migrate(empty_database)
+    assert psql(empty_database, indexes) == beforehand != "", "no second one"
+    parent = f"select inhparent::regclass from pg_inherits where inhrelid = {beforehand}"
+    assert psql(empty_database, parent) == "deliveries_by_type"
+
+
+async def test_one_that_takes_too_long_says_how_long_it_had(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.migrate.migrations", lambda: [Migration(1, "0001_slow.sql", b"select pg_sleep(60)")])
+    monkeypatch.setattr("ledger.migrate.MIGRATE_S", 1.0)
+    with pytest.raises(LedgerUnavailable, match="within 1 s"):
+        await migrate(empty_database)
 
 
 async def test_an_edited_migration_is_refused(database_url: str) -> None:
