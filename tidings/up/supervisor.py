@@ -128,7 +128,7 @@ class Supervisor:
         began = time.monotonic()
         recipe = await asyncio.to_thread(make, self._folder.path / folder)  # PostgreSQL's first time takes a second
         self._reserved.append(recipe.port)
-        child = self._child(Plan(recipe.name, recipe.command, embedded.ENVIRONMENT, recipe.stop, bound=True))
+        child = self._child(Plan(recipe.name, recipe.command, recipe.environment, recipe.stop, bound=True))
         await child.start()
         await child.until_ready(recipe.ready, SERVER_START_S)
         self._started(recipe.name, began)

@@ -89,6 +89,24 @@ def test_programs_in_roots_own_home_run_as_nobody_with_one_right(closed_folder: 
         assert int(rights.split()[1], 16).bit_count() == 1
 
 
+@pytest.mark.parametrize(
+    ("platform", "found", "expected"),
+    [
+        ("linux", "libjemalloc.so.2", {"LD_PRELOAD": "libjemalloc.so.2"}),
+        ("linux", None, {"GLIBC_TUNABLES": embedded.VALKEY_TUNABLES}),
+        ("darwin", "libjemalloc.dylib", {"GLIBC_TUNABLES": embedded.VALKEY_TUNABLES}),
+    ],
+)
+def test_valkey_takes_the_systems_jemalloc_where_there_is_one(
+    closed_folder: Path, monkeypatch: pytest.MonkeyPatch, platform: str, found: str | None, expected: dict[str, str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: found if name == "jemalloc" else None)
+    recipe = embedded.valkey(closed_folder / "v")
+    recipe.port.close()
+    assert recipe.environment == embedded.ENVIRONMENT | expected
+
+
 def test_a_server_that_cannot_start_says_why(closed_folder: Path) -> None:
     recipe = embedded.valkey(closed_folder / "v")
     (closed_folder / "v" / "valkey.conf").write_text("no-such-option yes\n")
