@@ -62,6 +62,7 @@ async def _grpc(context: Context, ledger: Ledger, catalog: Catalog, pokes: Pokes
     reservations = Reservations(await Marks(store).open(), settings.partitions, clock=clock)
     safe = durability.required(fsync=settings.critical_fsync, replicas=settings.critical_replicas)
     await durability.check(store, safe)
+    await durability.warn(store)
     committer = Committer(durable(streams.append, safe), settings.partitions)
     intake = Intake(settings.partitions, catalog, reservations, committer=committer, admission=admission, clock=clock)
     lookup = Lookup(streams.peek, settings.partitions)

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from core import keys
-from core.durability import Durability, check, required
+from core.durability import Durability, check, required, warn
 from core.errors import ConfigError, StoreUnavailable
 from core.model import Priority
 from core.process import Context
@@ -74,6 +74,32 @@ async def test_a_gateway_that_cannot_give_what_is_asked_for_does_not_start(setti
     with pytest.raises(ConfigError, match="appendonly"):
         async with build(Context(settings.model_copy(update={"critical_fsync": True}), store)):
             pass
+
+
+async def test_settings_that_lose_notifications_are_told(
+    settings: Settings, durable_store: Store, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As deploy/redis.conf has it nothing is said; what differs is named with what comes of it."""
+    await warn(durable_store)
+    assert caplog.messages == []
+    await durable_store.send([["CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "lazyfree-lazy-expire", "no"]])
+    async with gateway(settings, durable_store, ledger):
+        pass
+    told = [message for message in caplog.messages if message.startswith("Redis has")]
+    assert [message.split(":")[0] for message in told] == [
+        "Redis has maxmemory-policy allkeys-lru",
+        "Redis has lazyfree-lazy-expire no",
+    ]
+    assert told[0].endswith("Set it to noeviction")
+
+
+async def test_a_redis_that_keeps_its_settings_to_itself_is_taken_as_it_is(
+    durable_store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    await durable_store.send([["ACL", "SETUSER", "default", "-config"]])
+    with caplog.at_level("INFO"):
+        await warn(durable_store)
+    assert [record.levelname for record in caplog.records] == ["INFO"]
 
 
 def test_memory_is_enough_unless_asked_otherwise() -> None:
