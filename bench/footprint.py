@@ -70,7 +70,7 @@ async def redis_bytes(store: Store) -> int:
 
 
 async def mark_bytes(store: Store) -> float:
-    """What a mark takes in Redis: half of those weighed are the dispatcher's of an idempotency key, half the gateway's.
+    """What a mark takes in Redis: half of those weighed are the dispatcher's of what came with a key, half the gateway's.
 
     Claimed in batches as large as usual: Redis keeps buffers as large as the largest command for a while.
     """

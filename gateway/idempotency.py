@@ -2,7 +2,7 @@
 
 A reservation may outlive a call that died before its XADD. Whoever comes again with the key is given the first call's id
 and appends the record once more under it: an OK always means that an XADD was answered, and the dispatcher drops what it
-has seen (by the record's mark).
+has seen (by that id, of records that have a mark).
 """
 
 from collections.abc import Sequence
