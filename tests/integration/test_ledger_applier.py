@@ -302,3 +302,16 @@ async def test_days_are_not_vacuumed_for_what_was_inserted(ledger: Ledger, datab
         " where relkind = 'r' and relname ~ '_\\d{8}$'",
     )
     assert options == "{autovacuum_vacuum_insert_threshold=-1,autovacuum_analyze_scale_factor=1}"
+
+
+async def test_days_are_sampled_little(ledger: Ledger, database_url: str) -> None:
+    """Their columns and the expressions of their indexes: what is gathered most decides how many pages are read."""
+    await ledger.applier.apply(1, [frame(*(queued(an_id(NOW + 256 * n), recipient_id=f"user-{n}") for n in range(200)))])
+    (day,) = psql(database_url, "select distinct tableoid::regclass from deliveries").splitlines()
+    psql(database_url, f"analyze {day}")
+    bounds = psql(
+        database_url,
+        "select max(array_length(histogram_bounds::text::text[], 1)) from pg_stats where tablename in"
+        f" (select '{day}' union select indexname from pg_indexes where tablename = '{day}') group by tablename",
+    )
+    assert bounds.splitlines() == ["11", "11", "11"]

@@ -88,6 +88,24 @@ async def test_an_index_that_was_made_beforehand_is_taken_over(empty_database: s
     assert psql(empty_database, parent) == "deliveries_by_type"
 
 
+async def test_days_that_were_made_before_are_sampled_little_too(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = migrations()
+    monkeypatch.setattr("ledger.migrate.migrations", lambda: [one for one in every if one.number < 7])
+    await migrate(empty_database)
+    psql(empty_database, "select make_day('2026-11-27')")
+    monkeypatch.setattr("ledger.migrate.migrations", lambda: every)
+    await migrate(empty_database)
+    psql(empty_database, "select make_day('2026-11-28')")
+    targets = (
+        "select attrelid::regclass, attname, attstattarget from pg_attribute where attnum > 0 and attrelid in "
+        "(select '{0}'::regclass union select indexrelid from pg_index where indrelid = '{0}'::regclass) order by 1, 2"
+    )
+    for parent in ("deliveries", "events"):
+        before, after = (psql(empty_database, targets.format(f"{parent}_{day}")) for day in ("20261127", "20261128"))
+        assert before.replace("20261127", "20261128") == after
+        assert after.count("|10") >= 16
+
+
 async def test_one_that_takes_too_long_says_how_long_it_had(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ledger.migrate.migrations", lambda: [Migration(1, "0001_slow.sql", b"select pg_sleep(60)")])
     monkeypatch.setattr("ledger.migrate.MIGRATE_S", 1.0)

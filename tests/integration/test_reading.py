@@ -54,7 +54,7 @@ async def test_a_hand_that_is_free_again_is_used_at_once(store: Store, monkeypat
         monkeypatch.undo()
         last = [f"last{i}" for i in range(lane.FEW + 1)]  # so many end the idle lane's wait, and its quiet time
         await Streams(store).append([Append(keys.inbound(0, Priority.LOW), frame(*last))])
-        await eventually(lambda: len(book.seen) == len(names) + len(last), 10)  # a stop before that leaves them to the next process
+        await eventually(lambda: len(book.seen) == len(names) + len(last), 10)  # or the stop leaves them to the next process
     assert sorted(book.seen) == sorted([*names, *last])
 
 
