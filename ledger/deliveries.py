@@ -3,14 +3,16 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import starmap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
+
+from psycopg import AsyncConnection
 
 from core import verdicts
 from core.ids import priority_of, time_of
 from core.model import Channel, Class, Priority, Station, Status
 from ledger import timeline
-from ledger.database import Database
+from ledger.database import Database, Row
 from ledger.rows import unpack
 from ledger.sql import load
 from ledger.values import NotificationFilter, Report, StoredDelivery, StoredNotification, Verdict
@@ -97,31 +99,37 @@ class DeliveryStore:
             UUID(bytes=wanted.before_id) if wanted.before_id else END, _first_id(wanted.before_ms) if wanted.before_ms else END
         )
         first = _first_id(wanted.after_ms)
-        if wanted.recipient_id or wanted.type:
-            return await self._fetch(await self._ids_by_day(wanted, first, end))
-        params = {"first": first, "end": end, "limit": wanted.limit}
-        return await self._fetch([row[0] for row in await self._database.fetch(_SQL["list_all"], params)])
-
-    async def _ids_by_day(self, wanted: NotificationFilter, first: UUID, end: UUID) -> Sequence[UUID]:
-        """The newest day first, until there are enough: what leads to rows of a recipient or a type is ordered within a day."""
-        query = _SQL["list_by_recipient" if wanted.recipient_id else "list_by_type"]
-        found: list[UUID] = []
         async with self._database.connection() as connection:
-            days = await (await connection.execute(_SQL["days"], {"first": first, "end": end})).fetchall()
-            for lower, upper in days:
-                params = {
-                    "recipient_id": wanted.recipient_id,
-                    "type": wanted.type,
-                    "lower": lower,
-                    "upper": upper,
-                    "first": max(first, lower),
-                    "end": min(end, upper),
-                    "limit": wanted.limit - len(found),
-                }
-                found += (row[0] for row in await (await connection.execute(query, params)).fetchall())
-                if len(found) >= wanted.limit:
-                    break
-        return found
+            if wanted.recipient_id or wanted.type:
+                ids = await _newest_by_day(connection, wanted, first, end)
+            else:
+                ids = await _newest(connection, "list_all", wanted.limit, {"first": first, "end": end})
+        return await self._fetch(ids)
+
+
+async def _newest_by_day(connection: AsyncConnection[Row], wanted: NotificationFilter, first: UUID, end: UUID) -> list[UUID]:
+    """The newest day first, until there are enough: what leads to rows of a recipient or a type is ordered within a day."""
+    query = "list_by_recipient" if wanted.recipient_id else "list_by_type"
+    words = {"recipient_id": wanted.recipient_id, "type": wanted.type}
+    found: list[UUID] = []
+    for lower, upper in await (await connection.execute(_SQL["days"], {"first": first, "end": end})).fetchall():
+        bounds = {"lower": lower, "upper": upper, "first": max(first, lower), "end": min(end, upper)}
+        found += await _newest(connection, query, wanted.limit - len(found), words | bounds)
+        if len(found) >= wanted.limit:
+            break
+    return found
+
+
+async def _newest(connection: AsyncConnection[Row], query: str, limit: int, params: dict[str, Any]) -> list[UUID]:
+    """At most `limit` different ids, newest first; a query may have an id as often as it has rows."""
+    found: dict[UUID, None] = {}
+    while True:
+        # Planned for these bounds each time: what suits any would read all of a day.
+        rows = await (await connection.execute(_SQL[query], {**params, "limit": limit}, prepare=False)).fetchall()
+        found |= dict.fromkeys(id_ for (id_,) in rows)
+        if len(rows) < limit or len(found) >= limit:
+            return list(found)[:limit]
+        params = params | {"end": rows[-1][0]}
 
 
 def assemble(notification_id: bytes, rows: Iterable[_Row], events: Iterable[_Event]) -> StoredNotification:
