@@ -100,16 +100,13 @@ class DeliveryStore:
         )
         first = _first_id(wanted.after_ms)
         async with self._database.connection() as connection:
-            if wanted.recipient_id or wanted.type:
-                ids = await _newest_by_day(connection, wanted, first, end)
-            else:
-                ids = await _newest(connection, "list_all", wanted.limit, {"first": first, "end": end})
+            ids = await _newest_by_day(connection, wanted, first, end)
         return await self._fetch(ids)
 
 
 async def _newest_by_day(connection: AsyncConnection[Row], wanted: NotificationFilter, first: UUID, end: UUID) -> list[UUID]:
     """The newest day first, until there are enough: what leads to rows of a recipient or a type is ordered within a day."""
-    query = "list_by_recipient" if wanted.recipient_id else "list_by_type"
+    query = "list_by_recipient" if wanted.recipient_id else "list_by_type" if wanted.type else "list_all"
     words = {"recipient_id": wanted.recipient_id, "type": wanted.type}
     found: list[UUID] = []
     for lower, upper in await (await connection.execute(_SQL["days"], {"first": first, "end": end})).fetchall():

@@ -13,7 +13,7 @@ from fastpath import pack_frame
 from ledger import Ledger
 from ledger.applier import Applier, Frame
 from ledger.database import Database
-from ledger.deliveries import END
+from ledger.deliveries import END, DeliveryStore
 from ledger.partitions import Partitions
 from ledger.runs import Runs
 from ledger.sql import load
@@ -119,8 +119,8 @@ def test_a_list_of_everything_reads_no_more_rows_than_it_must(database_url: str)
         " from generate_series(1, 40000) as n, lateral (select overlay(first_id('2023-11-13 06:00Z')::text"
         " placing lpad(to_hex(n), 12, '0') from 25)::uuid) as made (id); analyze deliveries_20231113",
     )
-    week = {"first": "first_id('2023-11-11Z')", "end": "first_id('2023-11-18Z')"}
-    query = load("deliveries")["list_all"].decode() % {"limit": "150", **week}
+    day = {"first": "first_id('2023-11-13Z')", "end": "first_id('2023-11-14Z')"}
+    query = load("deliveries")["list_all"].decode() % {"limit": "150", **day}
     plan = psql(database_url, f"explain (analyze, costs off, timing off, summary off) {query}")
     (walked,) = re.findall(r"Scan Backward using \w+ on deliveries_20231113.*rows=(\d+)", plan)
     assert float(walked) == 150
@@ -128,12 +128,24 @@ def test_a_list_of_everything_reads_no_more_rows_than_it_must(database_url: str)
 
 @pytest.mark.parametrize("by", [{}, {"type": "t"}, {"recipient_id": "ada"}])
 async def test_a_page_is_full_however_many_rows_a_notification_has(ledger: Ledger, by: dict[str, str]) -> None:
-    made = [an_id(NOW + n) for n in range(10)]
+    made = [an_id(NOW + n * DAY_MS // 5) for n in range(10)]
     outcomes = [queued(id_, channel=Channel.PUSH, device=n, type="t") for id_ in made for n in range(7)]
     await ledger.applier.apply(1, [Frame(f"{NOW}-1", pack_frame(outcomes))])
     for limit in (1, 2, 7, 8, 10, 11):
         assert await listed(ledger, NotificationFilter(limit=limit, **by)) == made[::-1][:limit]  # type: ignore[arg-type]
     assert await listed(ledger, NotificationFilter(limit=2, before_id=made[5], **by)) == [made[4], made[3]]  # type: ignore[arg-type]
+
+
+async def test_lists_are_planned_for_their_bounds(ledger: Ledger, ids: list[bytes], database_url: str) -> None:
+    """A prepared statement may get a plan for any bounds: by type, that reads a whole day."""
+    database = await Database.open(database_url)
+    store = DeliveryStore(database)
+    for _ in range(40):  # the pool's connections take turns; each has prepared what it was given often
+        assert len(await store.list(NotificationFilter(type="type_1"))) == 6
+    prepared = [text for (text,) in await database.fetch(b"select statement from pg_prepared_statements")]
+    await database.close()
+    assert any("pg_inherits" in text for text in prepared)
+    assert not any("notification_id desc" in text for text in prepared)
 
 
 async def test_types_of_one_hash_are_told_apart(ledger: Ledger, database_url: str) -> None:
