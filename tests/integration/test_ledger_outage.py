@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -143,13 +143,15 @@ async def frozen(url: str) -> AsyncIterator[None]:
     backends = psql(url, "select pid from pg_stat_activity where application_name = 'tidings'").split()
     postmaster = psql(url, "select split_part(pg_read_file('postmaster.pid'), chr(10), 1)")
     pids = [int(pid) for pid in (*backends, postmaster)]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        for pid in pids:
+            with suppress(ProcessLookupError):  # of the connection that tried the address: it was closed, and ends now
+                os.kill(pid, signal.SIGSTOP)
         yield
     finally:
         for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 async def test_a_server_that_does_not_answer(server: embedded.Recipe, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
